@@ -1,0 +1,1 @@
+"""What every server shares: start-up, settings, errors, logs, channels, image chunks, leases."""

@@ -1,0 +1,84 @@
+"""Settings: defaults, then one TOML file (`imajin.toml`, or the file that IMAJIN_CONFIG names), then `IMAJIN_*` variables.
+
+A section of the file is a server: `[diffusion]` and `IMAJIN_DIFFUSION_*` fill DiffusionSettings. `[addresses]` and
+`IMAJIN_<SERVER>_ADDRESS` say where each server listens and is found.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+CONFIG_VARIABLE = "IMAJIN_CONFIG"
+
+
+class Section(BaseSettings):
+    """Settings that one section of the file and one prefix of variables fill. Subclasses set `section` and an `env_prefix`."""
+
+    section: ClassVar[str] = ""
+    model_config = SettingsConfigDict(env_nested_delimiter="__", extra="ignore", populate_by_name=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over variables, variables over the file."""
+        return init_settings, env_settings, SectionSource(settings_cls, cls.section)
+
+
+class SectionSource(TomlConfigSettingsSource):
+    """One section of the TOML file; empty where there is no file. A file named by IMAJIN_CONFIG must exist."""
+
+    def __init__(self, settings_cls: type[BaseSettings], section: str) -> None:
+        named = os.environ.get(CONFIG_VARIABLE)
+        path = Path(named or "imajin.toml")
+        if named and not path.is_file():
+            raise FileNotFoundError(f"{CONFIG_VARIABLE} names {path}, which is no file")
+        self.section = section
+        super().__init__(settings_cls, path if path.is_file() else None)
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        whole = super()._read_file(file_path)
+        part = whole.get(self.section, {})
+        if not isinstance(part, dict):
+            raise ValueError(f"[{self.section}] in {file_path} must be a table")
+        return part
+
+
+class Addresses(Section):
+    """Where each server listens and is found, as `host:port`."""
+
+    section = "addresses"
+
+    prompt: str = Field("127.0.0.1:50051", validation_alias=AliasChoices("prompt", "IMAJIN_PROMPT_ADDRESS"))
+    diffusion: str = Field("127.0.0.1:50052", validation_alias=AliasChoices("diffusion", "IMAJIN_DIFFUSION_ADDRESS"))
+    processing: str = Field("127.0.0.1:50053", validation_alias=AliasChoices("processing", "IMAJIN_PROCESSING_ADDRESS"))
+    vram: str = Field("127.0.0.1:50054", validation_alias=AliasChoices("vram", "IMAJIN_VRAM_ADDRESS"))
+    orchestrator: str = Field(
+        "127.0.0.1:50055", validation_alias=AliasChoices("orchestrator", "IMAJIN_ORCHESTRATOR_ADDRESS")
+    )
+
+
+class ServerSettings(Section):
+    """What every server can be told; each server's own settings extend this."""
+
+    listen: str = ""
+    """Address to bind, where it differs from the one that others use; `host:port`."""
+    log_level: str = "info"
+    log_json: bool | None = None
+    """JSON lines instead of text; by default where the log is no terminal."""
+    drain_seconds: float = Field(10.0, ge=0, le=600)
+    """How long running calls may go on after SIGTERM."""
+    max_concurrent_calls: int = Field(256, ge=1)
+    """Calls above this are refused by the transport with RESOURCE_EXHAUSTED."""
+    addresses: Addresses = Field(default_factory=lambda: Addresses())

@@ -165,7 +165,9 @@ def main() -> None:
         pipe.close()
     for process in processes:
         process.join(10)
-    median = {name: {figure: statistics.median(values) for figure, values in kinds.items()} for name, kinds in times.items()}
+    median = {
+        name: {figure: statistics.median(values) for figure, values in kinds.items()} for name, kinds in times.items()
+    }
     ratio = {figure: median["json"][figure] / median["grpc"][figure] for figure in ("cpu_ms", "wall_ms")}
     write(
         "transport",

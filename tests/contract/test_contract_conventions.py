@@ -47,7 +47,7 @@ def test_a_stream_of_events_ends_with_one_terminal_member(method: MethodDescript
 
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.full_name)
 def test_a_client_stream_starts_with_a_spec(method: MethodDescriptor) -> None:
-    if not method.client_streaming or method.server_streaming and method.name == "HoldLease":
+    if not method.client_streaming or (method.server_streaming and method.name == "HoldLease"):
         return
     assert [field.name for field in method.input_type.oneofs_by_name["part"].fields] == ["spec", "chunk"]
 
@@ -87,7 +87,13 @@ def test_the_documented_endpoints_exist() -> None:
 
 def fields(message: Descriptor) -> list[tuple[str, int, int, str, str]]:
     return [
-        (field.name, field.number, field.type, field.json_name, field.message_type.full_name if field.message_type else "")
+        (
+            field.name,
+            field.number,
+            field.type,
+            field.json_name,
+            field.message_type.full_name if field.message_type else "",
+        )
         for field in message.fields
     ]
 
@@ -98,4 +104,6 @@ def test_the_orchestrator_takes_all_that_the_diffusion_server_takes() -> None:
 
 
 def test_the_stream_of_an_analysis_takes_what_the_analysis_takes() -> None:
-    assert fields(prompt_pb2.StreamAnalyzeContextRequest.DESCRIPTOR) == fields(prompt_pb2.AnalyzeContextRequest.DESCRIPTOR)
+    assert fields(prompt_pb2.StreamAnalyzeContextRequest.DESCRIPTOR) == fields(
+        prompt_pb2.AnalyzeContextRequest.DESCRIPTOR
+    )

@@ -9,7 +9,6 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from imajin.common.v1 import error_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
-
 from imajin_servers.runtime import errors, status
 from imajin_servers.runtime.calls import CallInterceptor
 from imajin_servers.runtime.channels import connect

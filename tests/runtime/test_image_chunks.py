@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imajin.common.v1 import image_pb2
-
 from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge
 from imajin_servers.runtime.images import CHUNK_BYTES, Assembly, chunks
 
@@ -47,7 +46,8 @@ def test_an_image_that_lies_about_its_size_is_refused_at_the_limit() -> None:
         pytest.param([image_pb2.ImageChunk(data=b"ab")], id="no last chunk"),
         pytest.param([image_pb2.ImageChunk(data=b"ab", offset=1, last=True)], id="a gap"),
         pytest.param(
-            [image_pb2.ImageChunk(data=b"ab", last=True), image_pb2.ImageChunk(data=b"c", offset=2)], id="after the last"
+            [image_pb2.ImageChunk(data=b"ab", last=True), image_pb2.ImageChunk(data=b"c", offset=2)],
+            id="after the last",
         ),
         pytest.param(
             [image_pb2.ImageChunk(data=b"ab", last=True, info=image_pb2.ImageInfo(sha256=b"0" * 32))], id="wrong hash"

@@ -21,13 +21,13 @@ from typing import Any
 
 import grpc
 import numpy as np
+from PIL import Image
+
 from imajin.common.v1 import image_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
-from PIL import Image
-from results import write
-
 from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.images import Assembly, chunks
+from results import write
 
 SIDE = 1024
 RUNS = int(os.environ.get("IMAJIN_BENCH_RUNS", "15"))

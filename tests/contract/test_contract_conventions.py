@@ -8,6 +8,7 @@ import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
 from imajin.prompt.v1 import prompt_pb2

@@ -9,9 +9,10 @@ from typing import Any
 
 import grpc
 import pytest
+from PIL import Image
+
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
-from PIL import Image
 
 
 @pytest.fixture

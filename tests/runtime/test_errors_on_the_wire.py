@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+
 from imajin.common.v1 import error_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin_servers.runtime import errors, status
@@ -101,7 +102,7 @@ async def test_a_request_against_the_contract_lists_every_wrong_field() -> None:
 async def test_a_status_carries_exactly_one_error_info() -> None:
     async with stub_of(Failing(errors.InvalidArgument.field("a.b", "is wrong"))) as stub:
         error = await error_of(stub.ListModels(diffusion_pb2.ListModelsRequest()))
-    trailing = {key: value for key, value in error.trailing_metadata() or ()}
+    trailing = dict(error.trailing_metadata() or ())
     rich = status_pb2.Status.FromString(trailing[status.STATUS_DETAILS])
     infos = [detail for detail in rich.details if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR)]
     assert len(infos) == 1

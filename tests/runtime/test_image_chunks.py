@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from imajin.common.v1 import image_pb2
 from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge
 from imajin_servers.runtime.images import CHUNK_BYTES, Assembly, chunks

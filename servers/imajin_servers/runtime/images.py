@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from imajin.common.v1 import image_pb2
-
 from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge
 
 CHUNK_BYTES = 512 * 1024

@@ -35,9 +35,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 import structlog
+
 from imajin.vram.v1 import vram_lease_pb2 as pb
 from imajin.vram.v1 import vram_lease_pb2_grpc
-
 from imajin_servers.runtime import status
 from imajin_servers.runtime.errors import ImajinError, LeaseLost, ServerUnavailable
 

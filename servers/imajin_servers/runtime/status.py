@@ -8,8 +8,8 @@ import grpc
 import structlog
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from imajin.common.v1 import error_pb2
 
+from imajin.common.v1 import error_pb2
 from imajin_servers.runtime import errors
 from imajin_servers.runtime.errors import ImajinError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from imajin.common.v1 import finishing_pb2
-
 from imajin_servers.runtime.overlay.wishes import Anchor, TextOverlay, Watermark, colour
 
 

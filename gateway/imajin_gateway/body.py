@@ -1,0 +1,67 @@
+"""The body of an HTTP request, within a limit, and whether its sender is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive
+
+from imajin_gateway.errors import ApiError
+
+
+class ClientGone(Exception):
+    """The client closed its connection."""
+
+
+class Body:
+    """One body. `limit` is in bytes; `code` is what the error of a larger one is called."""
+
+    def __init__(self, receive: Receive, headers: Headers, limit: int, code: str = "BODY_TOO_LARGE") -> None:
+        self.receive = receive
+        self.limit = limit
+        self.code = code
+        self.declared = int(length) if (length := headers.get("content-length", "")).isdigit() else 0
+        self.size = 0
+        self.read_to_end = asyncio.Event()
+
+    async def next_message(self) -> Message:
+        """The next message of the body, for parsers that speak ASGI; counts its bytes."""
+        if max(self.declared, self.size) > self.limit:
+            raise self.too_large()
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self.size += len(message.get("body", b""))
+        if self.size > self.limit:
+            raise self.too_large()
+        if not message.get("more_body", False):
+            self.read_to_end.set()
+        return message
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The bytes as they come. Raises ApiError above the limit, ClientGone when the client left."""
+        while not self.read_to_end.is_set():
+            yield (await self.next_message()).get("body", b"")
+
+    async def read(self) -> bytes:
+        """All bytes."""
+        return b"".join([piece async for piece in self.stream()])
+
+    async def gone(self) -> None:
+        """Waits until the client is gone. What reads the body notices that itself, so this begins after its end."""
+        await self.read_to_end.wait()
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    def too_large(self) -> ApiError:
+        """The error of a body above the limit. The rest of it is not read, so the connection must end."""
+        actual = max(self.declared, self.size)
+        details = {"what": "bytes", "limit": str(self.limit), "actual": str(actual)}
+        return ApiError(
+            self.code,
+            f"the body has {actual} bytes or more, the limit is {self.limit}",
+            details=details,
+            headers={"connection": "close"},
+        )

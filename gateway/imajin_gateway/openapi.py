@@ -1,0 +1,6 @@
+"""The OpenAPI file."""
+
+
+def openapi() -> dict[str, object]:
+    """The document."""
+    return {}

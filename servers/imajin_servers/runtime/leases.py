@@ -86,11 +86,12 @@ class LeaseClient:
         )
         call = self.stub.HoldLease()
         # A task of its own: grpc cancels the whole call when a read of it is cancelled, and then nothing can be withdrawn.
-        asking = asyncio.create_task(grant(call, ask, on_waiting))
+        asked = asyncio.Event()
+        asking = asyncio.create_task(grant(call, ask, asked, on_waiting))
         try:
             granted = await asyncio.shield(asking)
         except asyncio.CancelledError:
-            await withdraw(call, asking)
+            await withdraw(call, asked, asking)
             raise
         except BaseException:
             call.cancel()
@@ -98,11 +99,12 @@ class LeaseClient:
         return HeldLease(self.stub, call, granted, on_waiting)
 
 
-async def grant(call: Call, ask: pb.Acquire, on_waiting: OnWaiting | None) -> pb.Granted:
+async def grant(call: Call, ask: pb.Acquire, asked: asyncio.Event, on_waiting: OnWaiting | None) -> pb.Granted:
     """Asks for a lease and reads until it is granted."""
     # A write on a call that has failed already raises less than the read that follows it.
     with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
         await call.write(pb.HoldLeaseRequest(acquire=ask))
+    asked.set()
     try:
         while (answer := await read(call)) is not None:
             if answer.HasField("granted"):
@@ -120,11 +122,12 @@ async def read(call: Call) -> pb.HoldLeaseResponse | None:
     return answer if isinstance(answer, pb.HoldLeaseResponse) else None
 
 
-async def withdraw(call: Call, asking: asyncio.Task[pb.Granted]) -> None:
+async def withdraw(call: Call, asked: asyncio.Event, asking: asyncio.Task[pb.Granted]) -> None:
     """Takes a request out of the queue. A Release, not a bare cancel: the grant may be on its way already."""
     try:
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
             async with asyncio.timeout(RELEASE_SECONDS):
+                await asked.wait()
                 await call.write(pb.HoldLeaseRequest(release=pb.Release()))
                 await call.done_writing()
                 await asyncio.wait({asking})
@@ -164,6 +167,7 @@ class HeldLease:
         self.revoked = asyncio.Event()
         self.revoke_reason = ""
         self.lost = asyncio.Event()
+        self.why_lost = ""
         self.released = False
         self.loop = asyncio.get_running_loop()
         self.interval = granted.heartbeat_interval.ToTimedelta().total_seconds()
@@ -194,10 +198,7 @@ class HeldLease:
     def check(self) -> None:
         """Raises LeaseLost unless the memory may be used. From any thread."""
         if not self.held:
-            raise LeaseLost(
-                f"lease {self.lease_id} is {'released' if self.released else 'lost'}",
-                metadata={"lease_id": self.lease_id, "device_id": self.device_id},
-            )
+            raise self.lost_because("it was released" if self.released else self.why_lost)
 
     def seconds_to_revoke(self) -> float:
         """Seconds until the memory counts as free after a Revoke; infinity without one."""
@@ -250,6 +251,8 @@ class HeldLease:
         except Exception as error:
             log.error("lease keeper failed", lease=self.lease_id, exc_info=error)
             self.lose("its keeper failed")
+        finally:
+            self.fail_resize(self.lost_because("it was released"))
 
     async def converse(self, call: Call, opening: pb.HoldLeaseRequest | None) -> bool:
         """One stream from its start to its end; whether the lease has ended with it."""
@@ -277,8 +280,8 @@ class HeldLease:
         # The reader hears of a break with its cause, so this side only stops.
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             if opening is not None:
-                await call.write(opening)
                 self.unanswered.append(self.loop.time())
+                await call.write(opening)
             while not self.released:
                 if self.wanted != told:
                     told = self.wanted
@@ -297,14 +300,15 @@ class HeldLease:
     def hear(self, answer: pb.HoldLeaseResponse) -> bool:
         """Takes one message of the server; whether the lease has ended with it."""
         match answer.WhichOneof("message"):
-            case "heartbeat_ack" | "granted":
+            case "heartbeat_ack":
                 self.extend()
+            case "granted":
+                self.extend()
+                self.holds(answer.granted.bytes)
             case "waiting":
                 tell(self.on_waiting, answer.waiting)
             case "resized":
-                self.bytes = answer.resized.bytes
-                if self.resizing is not None and not self.resizing.done() and self.bytes == self.wanted:
-                    self.resizing.set_result(None)
+                self.holds(answer.resized.bytes)
             case "revoke":
                 left = answer.revoke.deadline.ToMicroseconds() / 1e6 - time.time()
                 self.revoke_at = self.loop.time() + left
@@ -316,6 +320,12 @@ class HeldLease:
                     self.lose(pb.ReleaseReason.Name(answer.released.reason).removeprefix("RELEASE_REASON_").lower())
                 return True
         return False
+
+    def holds(self, bytes: int) -> None:
+        """The server says how much is held now."""
+        self.bytes = bytes
+        if self.resizing is not None and not self.resizing.done() and bytes == self.wanted:
+            self.resizing.set_result(None)
 
     def extend(self) -> None:
         """The server has answered the oldest sign of life: the TTL counts from when that was sent."""
@@ -332,8 +342,14 @@ class HeldLease:
         """The memory may not be used any more."""
         if not self.released:
             log.warning("lease lost", lease=self.lease_id, device=self.device_id, why=why)
+        self.why_lost = why
         self.lost.set()
-        self.fail_resize(LeaseLost(f"lease {self.lease_id} is lost: {why}", metadata={"lease_id": self.lease_id}))
+        self.fail_resize(self.lost_because(why))
+
+    def lost_because(self, why: str) -> LeaseLost:
+        """The error of using this lease after its end."""
+        metadata = {"lease_id": self.lease_id, "device_id": self.device_id}
+        return LeaseLost(f"lease {self.lease_id} is no longer held: {why}", metadata=metadata)
 
     def fail_resize(self, error: ImajinError) -> None:
         """Ends a resize that waits, if there is one."""

@@ -1,0 +1,1 @@
+"""The vram server: who may use how much of which card."""

@@ -1,0 +1,71 @@
+"""`python -m imajin_servers.vram`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from imajin.vram.v1 import vram_lease_pb2_grpc
+from imajin_servers.runtime.server import Lifetime, Service, run
+from imajin_servers.vram.desk import Clock, Desk
+from imajin_servers.vram.devices import devices
+from imajin_servers.vram.ledger import Ledger
+from imajin_servers.vram.servicer import VramLeaseServicer
+from imajin_servers.vram.settings import VramSettings
+from imajin_servers.vram.wire import Scribe
+
+
+class SystemClock:
+    """The host's monotonic clock."""
+
+    def now(self) -> float:
+        """The time, in seconds."""
+        return time.monotonic()
+
+    async def sleep_until(self, moment: float) -> None:
+        """Returns when `moment` has come."""
+        await asyncio.sleep(moment - self.now())
+
+
+@contextlib.asynccontextmanager
+async def build(
+    settings: VramSettings, lifetime: Lifetime, clock: Clock | None = None
+) -> AsyncIterator[Sequence[Service]]:
+    """The services of this server."""
+    clock = clock or SystemClock()
+    with devices(settings.cards, settings.simulated_bytes, settings.simulated_cards) as found:
+        ledger = Ledger(
+            found.cards,
+            clock.now,
+            lambda: secrets.token_hex(8),
+            settings.rules(),
+            # The time of day, so that tokens grow over restarts too.
+            first_token=time.time_ns() // 1000,
+        )
+        desk = Desk(ledger, clock, found.drivers, settings.poll_seconds)
+        async with desk.open():
+            draining = asyncio.create_task(drain(desk, lifetime, settings.drain_seconds))
+            servicer = VramLeaseServicer(desk, Scribe(clock.now, time.time), settings.watch_seconds, lifetime.draining)
+            try:
+                yield [
+                    Service(
+                        "imajin.vram.v1.VramLeaseService",
+                        vram_lease_pb2_grpc.add_VramLeaseServiceServicer_to_server,
+                        servicer,
+                    )
+                ]
+            finally:
+                draining.cancel()
+
+
+async def drain(desk: Desk, lifetime: Lifetime, grace: float) -> None:
+    """Asks everything back once the server shuts down."""
+    await lifetime.draining.wait()
+    desk.drain(grace)
+
+
+if __name__ == "__main__":
+    run("vram", VramSettings, build)

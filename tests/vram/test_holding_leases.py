@@ -1,0 +1,347 @@
+"""HeldLease and the vram server, over real gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import grpc
+import pytest
+
+from imajin.vram.v1 import vram_lease_pb2 as pb
+from imajin_servers.runtime import errors
+from imajin_servers.runtime.channels import connect
+from imajin_servers.runtime.leases import LeaseClient
+
+MIB = 1024**2
+
+
+async def test_a_lease_is_held_until_it_is_released(vram: Any) -> None:
+    async with await vram.client.acquire(60 * MIB, holder="diffusion/embedded", priority=70) as lease:
+        [held] = await vram.leases()
+        assert (held.lease_id, held.fencing_token) == (lease.lease_id, lease.fencing_token)
+        assert (held.holder, held.bytes, held.priority) == ("diffusion/embedded", 60 * MIB, 70)
+        assert held.state == pb.LEASE_STATE_HELD
+        assert lease.device_id == "simulated-0"
+        lease.check()
+        devices = (await vram.stub.ListDevices(pb.ListDevicesRequest())).devices
+        assert [(card.total_bytes, card.leased_bytes, card.available_bytes) for card in devices] == [
+            (100 * MIB, 60 * MIB, 40 * MIB)
+        ]
+    assert await vram.leases() == []
+    assert not lease.held
+    with pytest.raises(errors.LeaseLost):
+        lease.check()
+
+
+async def test_the_next_in_line_gets_what_is_released(vram: Any) -> None:
+    first = await vram.client.acquire(60 * MIB, holder="first")
+    places: list[tuple[int, int, int]] = []
+    second = asyncio.create_task(
+        vram.client.acquire(60 * MIB, holder="second", on_waiting=lambda *place: places.append(place))
+    )
+    await vram.until(lambda leases: len(leases) == 2)
+    await first.release()
+    lease = await second
+    assert places == [(1, 60 * MIB, 40 * MIB)]
+    assert lease.fencing_token > first.fencing_token
+    await lease.release()
+
+
+async def test_more_than_a_card_has_is_out_of_memory_at_once(vram: Any) -> None:
+    async with await vram.client.acquire(60 * MIB, holder="resident"):
+        with pytest.raises(errors.GpuOutOfMemory) as caught:
+            await vram.client.acquire(101 * MIB, holder="greedy")
+        assert caught.value.metadata["requested"] == "101MB"
+        assert caught.value.metadata["available"] == "40MB"
+
+
+async def test_waiting_too_long_is_out_of_memory(vram: Any) -> None:
+    async with await vram.client.acquire(60 * MIB, holder="resident", ttl=3600):
+        asking = asyncio.create_task(vram.client.acquire(60 * MIB, holder="impatient", max_wait=5))
+        await vram.until(lambda leases: len(leases) == 2)
+        vram.clock.advance(5)
+        with pytest.raises(errors.GpuOutOfMemory):
+            await asking
+
+
+async def test_a_cancelled_request_leaves_the_line(vram: Any) -> None:
+    async with await vram.client.acquire(60 * MIB, holder="resident"):
+        asking = asyncio.create_task(vram.client.acquire(60 * MIB, holder="gone"))
+        await vram.until(lambda leases: len(leases) == 2)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert [lease.holder for lease in await vram.leases()] == ["resident"]
+
+
+async def test_a_request_cancelled_at_any_moment_leaves_nothing(vram: Any) -> None:
+    for turns in range(30):
+        asking = asyncio.create_task(vram.client.acquire(60 * MIB, holder="gone"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await (await asking).release()
+        assert await vram.leases() == []
+
+
+async def test_an_unknown_card_and_a_full_line(start: Any) -> None:
+    async with start(max_waiting=1) as vram:
+        with pytest.raises(errors.NotFound):
+            await vram.client.acquire(MIB, holder="lost", device_id="simulated-9")
+        async with await vram.client.acquire(100 * MIB, holder="resident"):
+            waiting = asyncio.create_task(vram.client.acquire(MIB, holder="waits"))
+            await vram.until(lambda leases: len(leases) == 2)
+            with pytest.raises(errors.QueueFull) as caught:
+                await vram.client.acquire(MIB, holder="too many")
+            assert caught.value.retry_after == 5.0
+        await (await waiting).release()
+
+
+@pytest.mark.parametrize("wrong", [{"bytes": 0}, {"bytes": 1, "holder": ""}, {"bytes": 1, "holder": "a\nb"}])
+async def test_a_wrong_request_names_its_field(vram: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        await vram.client.acquire(wrong["bytes"], holder=wrong.get("holder", "someone"))
+
+
+async def test_no_server_is_unavailable() -> None:
+    channel = connect("127.0.0.1:1")
+    with pytest.raises(errors.ServerUnavailable):
+        await LeaseClient(channel).acquire(MIB, holder="alone")
+    await channel.close()
+
+
+async def test_heartbeats_keep_a_lease_and_silence_ends_it(vram: Any) -> None:
+    lease = await vram.client.acquire(60 * MIB, holder="lively", ttl=1)
+    lease.report_used(7 * MIB)
+    for _ in range(3):
+        # The answer to a heartbeat of the real clock; meanwhile the server's clock goes on less than the TTL.
+        await vram.until(lambda leases: leases[0].bytes_used == lease.bytes_used)
+        vram.clock.advance(0.5)
+        lease.report_used(lease.bytes_used + MIB)
+    assert lease.held
+    vram.clock.advance(1.1)
+    await lease.lost.wait()
+    assert await vram.leases() == []
+    with pytest.raises(errors.LeaseLost):
+        lease.check()
+    await lease.release()
+
+
+async def test_a_resize_down_is_at_once_and_up_waits(vram: Any) -> None:
+    async with (
+        await vram.client.acquire(60 * MIB, holder="grows") as lease,
+        await vram.client.acquire(40 * MIB, holder="other") as other,
+    ):
+        growing = asyncio.create_task(lease.resize(80 * MIB))
+        await asyncio.sleep(0)
+        await other.resize(20 * MIB)
+        await growing
+        assert [(held.holder, held.bytes) for held in await vram.leases()] == [("grows", 80 * MIB), ("other", 20 * MIB)]
+        with pytest.raises(errors.GpuOutOfMemory):
+            await lease.resize(101 * MIB)
+        lease.check()
+        await lease.resize(10 * MIB)
+        assert (await vram.leases())[0].fencing_token == lease.fencing_token
+
+
+async def test_a_cancelled_resize_leaves_the_old_amount(vram: Any) -> None:
+    async with await vram.client.acquire(60 * MIB, holder="grows") as lease:
+        other = await vram.client.acquire(40 * MIB, holder="other")
+        in_line = asyncio.Event()
+        growing = asyncio.create_task(lease.resize(80 * MIB, on_waiting=lambda *_: in_line.set()))
+        await in_line.wait()
+        growing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await growing
+        await other.release()
+        assert lease.bytes == 60 * MIB
+        await lease.resize(61 * MIB)
+        assert [held.bytes for held in await vram.leases()] == [61 * MIB]
+
+
+async def test_a_lease_of_lower_priority_is_revoked(vram: Any) -> None:
+    low = await vram.client.acquire(60 * MIB, holder="low", priority=10, preemptible=True)
+    asking = asyncio.create_task(vram.client.acquire(60 * MIB, holder="high", priority=90))
+    await low.revoked.wait()
+    assert low.revoke_reason == "PREEMPTED"
+    assert 25 < low.seconds_to_revoke() <= 30
+    low.check()
+    await low.release()
+    await (await asking).release()
+
+
+async def test_a_revoked_lease_that_is_not_given_back_is_lost(vram: Any) -> None:
+    low = await vram.client.acquire(60 * MIB, holder="low", priority=10, preemptible=True, ttl=3600)
+    asking = asyncio.create_task(vram.client.acquire(60 * MIB, holder="high", priority=90))
+    await low.revoked.wait()
+    vram.clock.advance(30)
+    await low.lost.wait()
+    lease = await asking
+    assert lease.fencing_token > low.fencing_token
+    await lease.release()
+
+
+async def test_a_broken_stream_is_resumed_with_the_same_token(start: Any) -> None:
+    async with start() as vram:
+        proxy = await Proxy.open(vram.address)
+        channel = connect(proxy.address)
+        lease = await LeaseClient(channel).acquire(60 * MIB, holder="steady", ttl=60)
+        proxy.cut()
+        await proxy.connected_again.wait()
+        await lease.resize(50 * MIB)
+        assert [(held.fencing_token, held.bytes) for held in await vram.leases()] == [(lease.fencing_token, 50 * MIB)]
+        assert lease.held
+        await lease.release()
+        assert await vram.leases() == []
+        await channel.close()
+        await proxy.close()
+
+
+async def test_a_revoke_that_was_missed_comes_with_the_resume(vram: Any) -> None:
+    call = vram.stub.HoldLease()
+    await call.write(request(acquire=pb.Acquire(bytes=60 * MIB, holder="low", priority=1, preemptible=True)))
+    granted = (await call.read()).granted
+    call.cancel()
+    high = asyncio.create_task(vram.client.acquire(60 * MIB, holder="high", priority=2))
+    await vram.until(lambda leases: any(lease.state == pb.LEASE_STATE_REVOKING for lease in leases))
+    again = vram.stub.HoldLease()
+    await again.write(
+        request(resume=pb.Resume(lease_id=granted.lease_id, fencing_token=granted.fencing_token)),
+    )
+    assert (await again.read()).granted == granted
+    assert (await again.read()).revoke.reason == pb.REVOKE_REASON_PREEMPTED
+    await again.write(request(release=pb.Release()))
+    assert (await again.read()).released.reason == pb.RELEASE_REASON_CLIENT
+    assert await again.read() is grpc.aio.EOF
+    await (await high).release()
+
+
+async def test_a_lease_outlives_its_stream_until_its_ttl(vram: Any) -> None:
+    call = vram.stub.HoldLease()
+    await call.write(request(acquire=pb.Acquire(bytes=60 * MIB, holder="silent")))
+    assert (await call.read()).HasField("granted")
+    call.cancel()
+    waiting = asyncio.create_task(vram.client.acquire(60 * MIB, holder="next"))
+    await vram.until(lambda leases: len(leases) == 2)
+    assert [lease.holder for lease in await vram.leases()] == ["silent", "next"]
+    vram.clock.advance(15)
+    await (await waiting).release()
+
+
+async def test_a_token_that_is_not_held_is_refused(vram: Any) -> None:
+    async with await vram.client.acquire(MIB, holder="real") as lease:
+        for lease_id, token in [(lease.lease_id, lease.fencing_token + 1), ("nobody", lease.fencing_token)]:
+            call = vram.stub.HoldLease()
+            await call.write(request(resume=pb.Resume(lease_id=lease_id, fencing_token=token)))
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call.read()
+            assert caught.value.code() is grpc.StatusCode.ABORTED
+
+
+async def test_a_stream_must_begin_with_acquire_or_resume(vram: Any) -> None:
+    call = vram.stub.HoldLease()
+    await call.write(request(heartbeat=pb.Heartbeat()))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_holder_that_never_reads_is_held_up_and_not_the_server(vram: Any) -> None:
+    call = vram.stub.HoldLease()
+    await call.write(request(acquire=pb.Acquire(bytes=MIB, holder="deaf")))
+    writing = asyncio.create_task(shout(call))
+    await asyncio.wait({writing}, timeout=0.2)
+    async with await vram.client.acquire(MIB, holder="polite") as lease:
+        lease.check()
+    writing.cancel()
+    call.cancel()
+
+
+async def shout(call: Any) -> None:
+    while True:
+        await call.write(request(heartbeat=pb.Heartbeat(bytes_used=1)))
+
+
+async def test_draining_asks_everything_back_and_refuses_the_rest(vram: Any) -> None:
+    lease = await vram.client.acquire(60 * MIB, holder="resident")
+    waiting = asyncio.create_task(vram.client.acquire(60 * MIB, holder="waits"))
+    await vram.until(lambda leases: len(leases) == 2)
+    watch = vram.stub.WatchLeases(pb.WatchLeasesRequest())
+    await watch.read()
+    vram.lifetime.draining.set()
+    await lease.revoked.wait()
+    assert lease.revoke_reason == "DRAINING"
+    with pytest.raises(errors.Draining):
+        await waiting
+    with pytest.raises(errors.Draining):
+        await vram.client.acquire(MIB, holder="late")
+    while await watch.read() is not grpc.aio.EOF:
+        pass
+    await lease.release()
+
+
+async def test_a_watch_starts_with_what_is_and_puts_changes_together(start: Any) -> None:
+    async with start(watch_seconds=0.1) as vram:
+        call = vram.stub.WatchLeases(pb.WatchLeasesRequest())
+        first = await call.read()
+        assert list(first.leases) == []
+        assert first.devices[0].available_bytes == 100 * MIB
+        one = await vram.client.acquire(60 * MIB, holder="one")
+        two = await vram.client.acquire(10 * MIB, holder="two")
+        vram.clock.advance(0.1)
+        second = await call.read()
+        assert [held.holder for held in second.leases] == ["one", "two"]
+        assert second.devices[0].available_bytes == 30 * MIB
+        call.cancel()
+        await one.release()
+        await two.release()
+
+
+def request(**message: Any) -> pb.HoldLeaseRequest:
+    return pb.HoldLeaseRequest(**message)
+
+
+class Proxy:
+    """Passes bytes to a server, and can cut every connection."""
+
+    def __init__(self, target: str) -> None:
+        self.host, _, port = target.rpartition(":")
+        self.port = int(port)
+        self.writers: list[asyncio.StreamWriter] = []
+        self.connections = 0
+        self.connected_again = asyncio.Event()
+
+    @classmethod
+    async def open(cls, target: str) -> Proxy:
+        proxy = cls(target)
+        proxy.server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+        proxy.address = f"127.0.0.1:{proxy.server.sockets[0].getsockname()[1]}"
+        return proxy
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self.connections > 1:
+            self.connected_again.set()
+        there, onward = await asyncio.open_connection(self.host, self.port)
+        self.writers += [writer, onward]
+        await asyncio.gather(pass_on(reader, onward), pass_on(there, writer))
+
+    def cut(self) -> None:
+        for writer in self.writers:
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        self.cut()
+        self.server.close()
+        await self.server.wait_closed()
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()

@@ -1,0 +1,1 @@
+"""The orchestrator: the flows across the other servers, and the jobs that outlive their callers."""

@@ -1,0 +1,193 @@
+"""One picture in many sizes, in four stages: analyze the sizes, generate the bases, detect their focal points, crop."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from imajin.common.v1 import image_pb2, progress_pb2
+from imajin.diffusion.v1 import diffusion_pb2
+from imajin.job.v1 import job_pb2
+from imajin.orchestrator.v1 import orchestrator_pb2
+from imajin.processing.v1 import processing_pb2
+from imajin_servers.orchestrator.flows.course import Course
+from imajin_servers.orchestrator.flows.run import Run
+from imajin_servers.orchestrator.peers.diffusion import Diffusion, Drawn
+from imajin_servers.orchestrator.peers.processing import Processing, Upload, upload
+from imajin_servers.orchestrator.sizes.planning import Base, Crop, Plan
+from imajin_servers.orchestrator.sizes.sizes import Sizes
+
+# Parts of the whole, in the order of the stages; most of the time goes into drawing.
+GENERATED = 0.8
+DETECTED = 0.85
+LARGEST_UPSCALE = 16.0
+"""The contract's limit of ClipFocal."""
+ROUNDING = 1.05
+"""A cut is whole pixels of a base that may be small, so it is enlarged a little more than the plan says."""
+
+
+@dataclass(frozen=True)
+class DrawnBase:
+    """A base with its pixels cut for the wire."""
+
+    base: Base
+    source: Upload
+    generating_ms: float
+
+
+@dataclass
+class BatchSizes:
+    """What a batch needs beside its request."""
+
+    sizes: Sizes
+    diffusion: Diffusion
+    processing: Processing
+    concurrent_crops: int
+    preview_interval: int
+
+    async def run(self, request: orchestrator_pb2.SubmitBatchSizesRequest, run: Run) -> None:
+        """Makes the batch. Raises what the servers answered with; images that were ready by then stay with the job."""
+        course = Course()
+        with run.stage("analyze"):
+            analyzing = progress_pb2.Progress(analyzing_sizes=progress_pb2.AnalyzingSizes())
+            await run.progress(course.part(analyzing, 0.0, 0.0))
+            model, plan = await self.sizes.plan(request.sizes, request.model, request.style)
+            seed = request.seed if request.HasField("seed") else secrets.randbelow(2**32)
+            await run.note(job_pb2.Job(model=model.name, seed=seed))
+        with run.stage("generate"):
+            drawn = [
+                await self.draw(request, model, seed, base, number, plan, run, course)
+                for number, base in enumerate(plan.bases, start=1)
+            ]
+        with run.stage("detect"):
+            focal_points = await self.detect(drawn, run, course)
+        with run.stage("crop"):
+            await self.crop(request, model, plan, drawn, focal_points, run, course)
+        await run.note(job_pb2.Job(stage_ms=run.stage_ms))
+
+    async def draw(
+        self,
+        request: orchestrator_pb2.SubmitBatchSizesRequest,
+        model: diffusion_pb2.Model,
+        seed: int,
+        base: Base,
+        number: int,
+        plan: Plan,
+        run: Run,
+        course: Course,
+    ) -> DrawnBase:
+        """Draws one base; the diffusion server holds the lease."""
+        drawing = diffusion_pb2.GenerateRequest(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            model=model.name,
+            width=base.width,
+            height=base.height,
+            seed=seed,
+            format=image_pb2.IMAGE_FORMAT_RAW_RGB8,
+            preview_interval=self.preview_interval,
+        )
+        if request.HasField("steps"):
+            drawing.steps = request.steps
+        if request.HasField("guidance_scale"):
+            drawing.guidance_scale = request.guidance_scale
+        if request.HasField("priority"):
+            drawing.priority = request.priority
+        bases = len(plan.bases)
+        start, end = GENERATED * (number - 1) / bases, GENERATED * number / bases
+        drawn: Drawn | None = None
+        began = time.perf_counter()
+        async with aclosing(self.diffusion.generate(drawing)) as events:
+            async for event in events:
+                if isinstance(event, Drawn):
+                    drawn = event
+                elif isinstance(event, progress_pb2.Progress):
+                    await run.progress(course.part(event, start, end, number, bases))
+                else:
+                    await run.preview(event)
+        assert drawn, "a drawing ends with what was drawn, or raises"
+        await run.note(job_pb2.Job(bases_generated=number))
+        return DrawnBase(base, await upload(drawn.image), (time.perf_counter() - began) * 1000)
+
+    async def detect(self, drawn: list[DrawnBase], run: Run, course: Course) -> dict[Base, image_pb2.FocalPoint]:
+        """Finds the subject of each base, and tells the job about its bases."""
+        found: dict[Base, image_pb2.FocalPoint] = {}
+        facts = job_pb2.Job()
+        for number, picture in enumerate(drawn, start=1):
+            looking = progress_pb2.Progress(detecting_focal_point=progress_pb2.DetectingFocalPoint())
+            share = GENERATED + (DETECTED - GENERATED) * (number - 1) / len(drawn)
+            await run.progress(course.part(looking, share, DETECTED, number, len(drawn)))
+            focal_point = await self.processing.focal_point(picture.source)
+            found[picture.base] = focal_point
+            facts.bases.add(
+                name=picture.base.name,
+                width=picture.base.width,
+                height=picture.base.height,
+                focal_point=focal_point,
+                generating_ms=picture.generating_ms,
+            )
+        await run.note(facts)
+        return found
+
+    async def crop(
+        self,
+        request: orchestrator_pb2.SubmitBatchSizesRequest,
+        model: diffusion_pb2.Model,
+        plan: Plan,
+        drawn: list[DrawnBase],
+        focal_points: dict[Base, image_pb2.FocalPoint],
+        run: Run,
+        course: Course,
+    ) -> None:
+        """Cuts every size, some at a time, the largest first: it takes longest."""
+        sources = {picture.base: picture.source for picture in drawn}
+        turns = asyncio.Semaphore(self.concurrent_crops)
+        total = len(plan.crops)
+        done = 0
+
+        async def tell() -> None:
+            cropping = progress_pb2.Cropping(done=done, total=total)
+            await run.progress(
+                course.part(progress_pb2.Progress(cropping=cropping, fraction=done / total), DETECTED, 1.0)
+            )
+
+        async def cut(crop: Crop) -> None:
+            nonlocal done
+            async with turns:
+                focal_point = focal_points[crop.base]
+                spec = processing_pb2.ClipFocalSpec(
+                    width=crop.size.width,
+                    height=crop.size.height,
+                    focal_point=image_pb2.Point(x=focal_point.x, y=focal_point.y),
+                    format=request.format,
+                    max_upscale=min(model.max_upscale * ROUNDING, LARGEST_UPSCALE),
+                )
+                if request.HasField("text_overlay"):
+                    spec.text_overlay.CopyFrom(request.text_overlay)
+                if request.HasField("watermark"):
+                    spec.watermark.CopyFrom(request.watermark)
+                result, image = await self.processing.clip_focal(spec, sources[crop.base])
+                described = job_pb2.JobImage(
+                    width=result.width,
+                    height=result.height,
+                    format=result.format,
+                    focal_point=focal_point,
+                    base=crop.base.name,
+                    upscale=result.upscale,
+                )
+                await run.image(crop.size.name, described, image.data)
+                done += 1
+                await tell()
+
+        await tell()
+        largest_first = sorted(plan.crops, key=lambda crop: crop.size.width * crop.size.height, reverse=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for crop in largest_first:
+                    group.create_task(cut(crop))
+        except ExceptionGroup as failures:
+            # The first failure ended the others; it alone says why.
+            raise failures.exceptions[0] from None

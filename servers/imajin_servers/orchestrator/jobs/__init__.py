@@ -1,0 +1,1 @@
+"""Jobs: their store, their images, and those who watch them."""

@@ -1,0 +1,47 @@
+"""Images of jobs as files named after their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+
+class Results:
+    """Files under `folder`, each named after the SHA-256 of its bytes: the same image is kept once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, sha256: bytes) -> Path:
+        """Where the image with this digest lies, or would lie."""
+        name = sha256.hex()
+        return self.folder / name[:2] / name
+
+    def put(self, data: bytes) -> bytes:
+        """Keeps `data` and returns its digest. When this returns the bytes are on the disk."""
+        sha256 = hashlib.sha256(data).digest()
+        path = self.path(sha256)
+        if path.is_file():
+            return sha256
+        path.parent.mkdir(exist_ok=True)
+        unfinished = path.with_suffix(".part")
+        with unfinished.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        return sha256
+
+    def remove(self, sha256: bytes) -> None:
+        """Deletes the image; nothing happens where there is none."""
+        self.path(sha256).unlink(missing_ok=True)
+
+    def keep_only(self, wanted: Collection[bytes]) -> None:
+        """Deletes every file but the `wanted` ones: what a crash left behind."""
+        names = {sha256.hex() for sha256 in wanted}
+        for path in self.folder.glob("*/*"):
+            if path.name not in names:
+                path.unlink()

@@ -1,0 +1,331 @@
+"""Jobs in SQLite, synchronous: one connection, used from one thread."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from imajin.common.v1 import error_pb2, progress_pb2
+from imajin.job.v1 import job_pb2
+from imajin_servers.orchestrator.jobs.results import Results
+from imajin_servers.orchestrator.jobs.store import FINAL, JobPage, Submission, Work
+from imajin_servers.runtime.errors import InvalidArgument, JobNotFound, NotFound, QueueFull, RequestIdReused
+
+VERSION = 1
+RETRY_SECONDS = 5.0
+TERMINAL = "job"
+SCHEMA = """
+CREATE TABLE jobs (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id      TEXT NOT NULL UNIQUE,
+    status      INTEGER NOT NULL,
+    priority    INTEGER NOT NULL,
+    request_id  TEXT UNIQUE,
+    fingerprint BLOB NOT NULL,
+    request     BLOB NOT NULL,
+    expires     REAL,
+    body        BLOB NOT NULL
+);
+CREATE INDEX jobs_line ON jobs (status, priority DESC, number);
+CREATE INDEX jobs_expiry ON jobs (expires) WHERE expires IS NOT NULL;
+CREATE TABLE events (
+    job_id   TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    phase    TEXT NOT NULL,
+    body     BLOB NOT NULL,
+    PRIMARY KEY (job_id, sequence)
+) WITHOUT ROWID;
+CREATE TABLE images (
+    job_id TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    sha256 BLOB NOT NULL,
+    PRIMARY KEY (job_id, name)
+) WITHOUT ROWID;
+CREATE INDEX images_content ON images (sha256);
+"""
+
+
+class JobTables:
+    """The store's tables; see JobStore for what each method does.
+
+    `changed` collects the ids of jobs that changed: whoever calls takes them after each call.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], float], retention_seconds: float, max_queued: int) -> None:
+        self.now = now
+        self.retention_seconds = retention_seconds
+        self.max_queued = max_queued
+        self.changed: set[str] = set()
+        self.results = Results(folder / "results")
+        self.db = sqlite3.connect(folder / "jobs.sqlite3", isolation_level=None)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA synchronous=NORMAL")
+        (version,) = self.db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self.db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+        elif version != VERSION:
+            raise RuntimeError(f"{folder} was written by another version of imajin (tables {version}, not {VERSION})")
+        self.results.keep_only({row[0] for row in self.db.execute("SELECT DISTINCT sha256 FROM images")})
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            self.changed.clear()
+            raise
+        self.db.execute("COMMIT")
+
+    def create(self, submission: Submission) -> job_pb2.Job:
+        """See JobStore."""
+        with self.transaction():
+            if submission.request_id:
+                row = self.db.execute(
+                    "SELECT body, fingerprint FROM jobs WHERE request_id = ?", (submission.request_id,)
+                ).fetchone()
+                if row and row[1] != submission.fingerprint:
+                    raise RequestIdReused(
+                        "this request id was used with another body", metadata={"request_id": submission.request_id}
+                    )
+                if row:
+                    return job_pb2.Job.FromString(row[0])
+            (queued,) = self.db.execute(
+                "SELECT count(*) FROM jobs WHERE status = ?", (job_pb2.JOB_STATUS_QUEUED,)
+            ).fetchone()
+            if queued >= self.max_queued:
+                raise QueueFull(
+                    f"{queued} jobs are waiting already", metadata={"queued": str(queued)}, retry_after=RETRY_SECONDS
+                )
+            job = job_pb2.Job(
+                job_id=secrets.token_hex(10),
+                kind=submission.kind,
+                status=job_pb2.JOB_STATUS_QUEUED,
+                prompt=submission.prompt,
+                create_time=self.timestamp(),
+            )
+            self.db.execute(
+                "INSERT INTO jobs (job_id, status, priority, request_id, fingerprint, request, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    job.job_id,
+                    job.status,
+                    submission.priority,
+                    submission.request_id or None,
+                    submission.fingerprint,
+                    submission.request,
+                    job.SerializeToString(),
+                ),
+            )
+            self.renumber()
+            return self.get(job.job_id)
+
+    def get(self, job_id: str) -> job_pb2.Job:
+        """See JobStore."""
+        row = self.db.execute("SELECT body FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise JobNotFound(f"no job {job_id}", metadata={"job_id": job_id})
+        return job_pb2.Job.FromString(row[0])
+
+    def page(self, status: job_pb2.JobStatus, page_size: int, page_token: str) -> JobPage:
+        """See JobStore."""
+        if page_token and not (page_token.isascii() and page_token.isdigit() and len(page_token) < 19):
+            raise InvalidArgument.field("page_token", "is not from an answer of this server")
+        rows = self.db.execute(
+            "SELECT number, body FROM jobs WHERE (? = 0 OR status = ?) AND number < ? ORDER BY number DESC LIMIT ?",
+            (status, status, int(page_token) if page_token else 2**62, page_size + 1),
+        ).fetchall()
+        jobs = [job_pb2.Job.FromString(body) for _, body in rows[:page_size]]
+        return JobPage(jobs, str(rows[page_size - 1][0]) if len(rows) > page_size else "")
+
+    def claim(self) -> Work | None:
+        """See JobStore."""
+        with self.transaction():
+            row = self.db.execute(
+                "SELECT body, request FROM jobs WHERE status = ? ORDER BY priority DESC, number LIMIT 1",
+                (job_pb2.JOB_STATUS_QUEUED,),
+            ).fetchone()
+            if row is None:
+                return None
+            job = job_pb2.Job.FromString(row[0])
+            job.status = job_pb2.JOB_STATUS_PROCESSING
+            job.start_time.CopyFrom(self.timestamp())
+            self.save(job)
+            self.renumber()
+            return Work(job, row[1])
+
+    def progress(self, job_id: str, progress: progress_pb2.Progress) -> None:
+        """See JobStore."""
+        with self.transaction():
+            job = self.get(job_id)
+            if job.status not in FINAL:
+                self.report(job, progress)
+
+    def add_image(self, job_id: str, name: str, image: job_pb2.JobImage, data: bytes) -> None:
+        """See JobStore."""
+        with self.transaction():
+            job = self.get(job_id)
+            if job.status in FINAL:
+                return
+            # In this thread and transaction, so that no sweep can come between the file and the row that needs it.
+            sha256 = self.results.put(data)
+            kept = job.images[name]
+            kept.CopyFrom(image)
+            kept.url = f"/jobs/{job_id}/images/{quote(name, safe='')}"
+            kept.bytes = len(data)
+            kept.sha256 = sha256
+            self.db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?)", (job_id, name, sha256))
+            ready = job_pb2.ImageReady(name=name, image=kept)
+            self.append(job, job_pb2.WatchJobResponse(image_ready=ready), "image")
+
+    def note(self, job_id: str, facts: job_pb2.Job) -> None:
+        """See JobStore."""
+        with self.transaction():
+            job = self.get(job_id)
+            if job.status not in FINAL:
+                job.MergeFrom(facts)
+                self.save(job)
+
+    def finish(self, job_id: str, status: job_pb2.JobStatus, error: error_pb2.Error | None = None) -> job_pb2.Job:
+        """See JobStore."""
+        with self.transaction():
+            job = self.get(job_id)
+            if job.status in FINAL:
+                return job
+            was_queued = job.status == job_pb2.JOB_STATUS_QUEUED
+            job.status = status
+            if status == job_pb2.JOB_STATUS_FAILED and error is not None:
+                job.error.CopyFrom(error)
+            if status == job_pb2.JOB_STATUS_COMPLETED:
+                job.progress.fraction = 1
+                job.progress.ClearField("eta")
+            job.end_time.CopyFrom(self.timestamp())
+            job.expire_time.CopyFrom(self.timestamp(self.retention_seconds))
+            self.append(job, job_pb2.WatchJobResponse(), TERMINAL)
+            self.db.execute(
+                "UPDATE jobs SET expires = ? WHERE job_id = ?", (self.now() + self.retention_seconds, job_id)
+            )
+            if was_queued:
+                self.renumber()
+            return job
+
+    def cancel(self, job_id: str) -> job_pb2.Job:
+        """See JobStore."""
+        job = self.get(job_id)
+        return self.finish(job_id, job_pb2.JOB_STATUS_CANCELLED) if job.status == job_pb2.JOB_STATUS_QUEUED else job
+
+    def events(self, job_id: str, after: int) -> list[job_pb2.WatchJobResponse]:
+        """See JobStore."""
+        job = self.get(job_id)
+        rows = self.db.execute(
+            "SELECT sequence, phase, body FROM events WHERE job_id = ? AND sequence > ? ORDER BY sequence",
+            (job_id, after),
+        )
+        return [
+            job_pb2.WatchJobResponse(sequence=sequence, job=job)
+            if phase == TERMINAL
+            else job_pb2.WatchJobResponse.FromString(body)
+            for sequence, phase, body in rows
+        ]
+
+    def take_number(self, job_id: str) -> int:
+        """See JobStore."""
+        with self.transaction():
+            job = self.get(job_id)
+            if job.status in FINAL:
+                return 0
+            job.last_event += 1
+            self.save(job)
+            return job.last_event
+
+    def image_file(self, job_id: str, name: str) -> tuple[job_pb2.JobImage, Path]:
+        """See JobStore."""
+        job = self.get(job_id)
+        if name not in job.images:
+            names = ", ".join(sorted(job.images))
+            raise NotFound(f"job {job_id} has no image {name!r}", metadata={"name": name, "known": names})
+        return job.images[name], self.results.path(job.images[name].sha256)
+
+    def recover(self) -> list[str]:
+        """See JobStore."""
+        rows = self.db.execute("SELECT job_id FROM jobs WHERE status = ?", (job_pb2.JOB_STATUS_PROCESSING,)).fetchall()
+        error = error_pb2.Error(
+            error="the orchestrator ended while it worked on this job",
+            code="SERVER_UNAVAILABLE",
+            details={"server": "orchestrator"},
+        )
+        for (job_id,) in rows:
+            self.finish(job_id, job_pb2.JOB_STATUS_FAILED, error)
+        return [job_id for (job_id,) in rows]
+
+    def sweep(self) -> int:
+        """See JobStore."""
+        with self.transaction():
+            expired = self.db.execute("SELECT job_id FROM jobs WHERE expires <= ?", (self.now(),)).fetchall()
+            content = {
+                sha256
+                for job in expired
+                for (sha256,) in self.db.execute("SELECT sha256 FROM images WHERE job_id = ?", job)
+            }
+            for table in ("images", "events", "jobs"):
+                self.db.executemany(f"DELETE FROM {table} WHERE job_id = ?", expired)
+        for sha256 in content:
+            if not self.db.execute("SELECT 1 FROM images WHERE sha256 = ? LIMIT 1", (sha256,)).fetchone():
+                self.results.remove(sha256)
+        self.changed.update(job_id for (job_id,) in expired)
+        return len(expired)
+
+    def renumber(self) -> None:
+        """Tells the queued jobs their place in the line, where it changed."""
+        rows = self.db.execute(
+            "SELECT body FROM jobs WHERE status = ? ORDER BY priority DESC, number", (job_pb2.JOB_STATUS_QUEUED,)
+        ).fetchall()
+        for position, (body,) in enumerate(rows, start=1):
+            job = job_pb2.Job.FromString(body)
+            if job.progress.queued.position != position:
+                self.report(job, progress_pb2.Progress(queued=progress_pb2.Queued(position=position)))
+
+    def report(self, job: job_pb2.Job, progress: progress_pb2.Progress) -> None:
+        """Appends progress in place of the last event, where that was progress in the same phase."""
+        phase = f"progress/{progress.WhichOneof('phase')}/{progress.base}"
+        self.db.execute(
+            "DELETE FROM events WHERE job_id = ?1 AND phase = ?2"
+            " AND sequence = (SELECT max(sequence) FROM events WHERE job_id = ?1)",
+            (job.job_id, phase),
+        )
+        job.progress.CopyFrom(progress)
+        self.append(job, job_pb2.WatchJobResponse(progress=progress), phase)
+
+    def append(self, job: job_pb2.Job, event: job_pb2.WatchJobResponse, phase: str) -> None:
+        """Gives `event` the job's next number, keeps it, and saves the job."""
+        job.last_event += 1
+        event.sequence = job.last_event
+        self.db.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?)", (job.job_id, event.sequence, phase, event.SerializeToString())
+        )
+        self.save(job)
+
+    def save(self, job: job_pb2.Job) -> None:
+        """Writes the job's row."""
+        self.db.execute(
+            "UPDATE jobs SET status = ?, body = ? WHERE job_id = ?", (job.status, job.SerializeToString(), job.job_id)
+        )
+        self.changed.add(job.job_id)
+
+    def timestamp(self, ahead: float = 0.0) -> Timestamp:
+        """Now, or `ahead` seconds from now."""
+        stamp = Timestamp()
+        stamp.FromMilliseconds(round((self.now() + ahead) * 1000))
+        return stamp

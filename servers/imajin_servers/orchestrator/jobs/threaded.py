@@ -1,0 +1,139 @@
+"""The SQLite store for the event loop: every call runs in the one thread that owns the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from imajin.common.v1 import error_pb2, progress_pb2
+from imajin.job.v1 import job_pb2
+from imajin_servers.orchestrator.clock import Clock
+from imajin_servers.orchestrator.jobs.store import JobPage, Submission, Work
+from imajin_servers.orchestrator.jobs.tables import JobTables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+
+
+class FolderInUse(Exception):
+    """Another orchestrator works on the same data directory."""
+
+
+@contextmanager
+def sole_user(folder: Path) -> Iterator[None]:
+    """Holds `folder` for this process. Raises FolderInUse when another one does: it would fail that one's jobs."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FolderInUse(f"{folder} is in use by another orchestrator") from error
+        yield
+
+
+class SqliteJobStore:
+    """JobStore in SQLite. `changed` is called in the event loop with the ids of the jobs that a call changed."""
+
+    def __init__(self, tables: JobTables, thread: ThreadPoolExecutor, changed: Callable[[Iterable[str]], None]) -> None:
+        self.tables = tables
+        self.thread = thread
+        self.changed = changed
+        self.loop = asyncio.get_running_loop()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        folder: Path,
+        clock: Clock,
+        retention_seconds: float,
+        max_queued: int,
+        changed: Callable[[Iterable[str]], None],
+    ) -> AsyncIterator[SqliteJobStore]:
+        """The store in `folder`, which is made where there is none. Raises FolderInUse."""
+        loop = asyncio.get_running_loop()
+        with sole_user(folder), ThreadPoolExecutor(1, "jobs") as thread:
+            tables = await loop.run_in_executor(thread, JobTables, folder, clock.now, retention_seconds, max_queued)
+            try:
+                yield cls(tables, thread, changed)
+            finally:
+                thread.submit(tables.close)
+
+    async def run(self, operation: Callable[[], T]) -> T:
+        """Runs `operation` in the thread. It runs to its end, and is told about, even where the caller is cancelled."""
+
+        def told() -> T:
+            try:
+                return operation()
+            finally:
+                ids, self.tables.changed = self.tables.changed, set()
+                if ids:
+                    self.loop.call_soon_threadsafe(self.changed, ids)
+
+        done = self.loop.run_in_executor(self.thread, told)
+        # Where the caller is cancelled nobody else would ask for the outcome.
+        done.add_done_callback(lambda future: future.cancelled() or future.exception())
+        return await asyncio.shield(done)
+
+    async def create(self, submission: Submission) -> job_pb2.Job:
+        """See JobStore."""
+        return await self.run(lambda: self.tables.create(submission))
+
+    async def get(self, job_id: str) -> job_pb2.Job:
+        """See JobStore."""
+        return await self.run(lambda: self.tables.get(job_id))
+
+    async def page(self, status: job_pb2.JobStatus, page_size: int, page_token: str) -> JobPage:
+        """See JobStore."""
+        return await self.run(lambda: self.tables.page(status, page_size, page_token))
+
+    async def claim(self) -> Work | None:
+        """See JobStore."""
+        return await self.run(self.tables.claim)
+
+    async def progress(self, job_id: str, progress: progress_pb2.Progress) -> None:
+        """See JobStore."""
+        await self.run(lambda: self.tables.progress(job_id, progress))
+
+    async def add_image(self, job_id: str, name: str, image: job_pb2.JobImage, data: bytes) -> None:
+        """See JobStore."""
+        await self.run(lambda: self.tables.add_image(job_id, name, image, data))
+
+    async def note(self, job_id: str, facts: job_pb2.Job) -> None:
+        """See JobStore."""
+        await self.run(lambda: self.tables.note(job_id, facts))
+
+    async def finish(self, job_id: str, status: job_pb2.JobStatus, error: error_pb2.Error | None = None) -> job_pb2.Job:
+        """See JobStore."""
+        return await self.run(lambda: self.tables.finish(job_id, status, error))
+
+    async def cancel(self, job_id: str) -> job_pb2.Job:
+        """See JobStore."""
+        return await self.run(lambda: self.tables.cancel(job_id))
+
+    async def events(self, job_id: str, after: int) -> Sequence[job_pb2.WatchJobResponse]:
+        """See JobStore."""
+        return await self.run(lambda: self.tables.events(job_id, after))
+
+    async def take_number(self, job_id: str) -> int:
+        """See JobStore."""
+        return await self.run(lambda: self.tables.take_number(job_id))
+
+    async def image_file(self, job_id: str, name: str) -> tuple[job_pb2.JobImage, Path]:
+        """See JobStore."""
+        return await self.run(lambda: self.tables.image_file(job_id, name))
+
+    async def recover(self) -> Sequence[str]:
+        """See JobStore."""
+        return await self.run(self.tables.recover)
+
+    async def sweep(self) -> int:
+        """See JobStore."""
+        return await self.run(self.tables.sweep)

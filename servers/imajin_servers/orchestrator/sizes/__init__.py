@@ -1,0 +1,1 @@
+"""Which sizes there are, and from which bases they are cut."""

@@ -33,9 +33,15 @@ def by_name(message: Descriptor) -> dict[str, FieldDescriptor]:
     """Fields by every name that input may use: as in the contract, in camel case, and as JSON spells it."""
     names: dict[str, FieldDescriptor] = {}
     for field in message.fields:
-        for name in (field.name, field.camelcase_name, field.json_name):
+        for name in (field.name, camel(field.name), field.json_name):
             names[name] = field
     return names
+
+
+def camel(name: str) -> str:
+    """`skip_processing` as `skipProcessing`. The descriptor's own camel case is the JSON name, where one was chosen."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
 
 
 @cache

@@ -1,0 +1,1 @@
+"""The processing server: images that exist become the images that a page needs."""

@@ -1,0 +1,54 @@
+"""File formats at the level of their blocks: what a file says about itself, and the file without its metadata.
+
+Nothing here decodes a pixel, so limits can be held before any decoder sees the file, and no decoder sees metadata.
+"""
+
+from __future__ import annotations
+
+from imajin_servers.processing.containers import avif, jpeg, png, webp
+from imajin_servers.processing.containers.header import Container, FileFormat, Header, Stripped
+from imajin_servers.runtime.errors import ImageInvalid
+
+__all__ = ["Container", "FileFormat", "Header", "Stripped", "sniff"]
+
+REFUSED = {
+    b"GIF8": "GIF",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"II+\x00": "BigTIFF",
+    b"%PDF": "PDF",
+    b"BM": "BMP",
+    b"8BPS": "PSD",
+    b"PK\x03\x04": "ZIP",
+    b"\x00\x00\x01\x00": "ICO",
+    b"\xff\x0a": "JPEG XL",
+    b"\x00\x00\x00\x0cJXL ": "JPEG XL",
+    b"\x00\x00\x00\x0cjP  ": "JPEG 2000",
+    b"%!PS": "PostScript",
+}
+
+
+def sniff(data: bytes) -> Container:
+    """The format of `data` by its first bytes. Raises ImageInvalid for what is no PNG, JPEG, WebP or AVIF."""
+    if not data:
+        raise ImageInvalid("the image is empty", metadata={"detected": "nothing"})
+    containers: tuple[Container, ...] = (png, jpeg, webp, avif)
+    for container in containers:
+        if container.recognises(data):
+            return container
+    raise ImageInvalid(
+        f"{kind_of(data)} is not taken; send PNG, JPEG, WebP or AVIF", metadata={"detected": kind_of(data)}
+    )
+
+
+def kind_of(data: bytes) -> str:
+    """What refused bytes look like, for the message."""
+    for magic, name in REFUSED.items():
+        if data.startswith(magic):
+            return name
+    text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<svg", b"<?xml", b"<!doctype svg")) or b"<svg" in text:
+        return "SVG"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "HTML"
+    return "this kind of file"

@@ -1,0 +1,117 @@
+"""AVIF, by its boxes. https://aomediacodec.github.io/av1-avif/"""
+
+from __future__ import annotations
+
+from imajin_servers.processing.containers.boxes import Box, Reader, boxes, find
+from imajin_servers.processing.containers.header import Header, Stripped
+from imajin_servers.processing.containers.items import META_SKIP, extents, item_entries, primary_size
+from imajin_servers.runtime.errors import ImageInvalid
+
+BRANDS = {b"avif", b"avis"}
+TOP = {b"ftyp", b"meta", b"mdat", b"moov", b"free"}
+META = {b"hdlr", b"pitm", b"iinf", b"iref", b"iprp", b"iloc", b"idat", b"dinf", b"grpl", b"free"}
+NAMES = {b"Exif": "exif", b"mime": "xmp", b"uri ": "other", b"uuid": "c2pa", b"jumb": "c2pa", b"udta": "other"}
+METADATA_ITEMS = {b"Exif", b"mime", b"uri "}
+SAMPLES = (b"trak", b"mdia", b"minf", b"stbl", b"stsz")
+
+
+def recognises(data: bytes) -> bool:
+    """Whether `data` begins like an AVIF: an `ftyp` box with one of its brands."""
+    if data[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(data[:4], "big"), 512)
+    brands = {data[8:12], *(data[at : at + 4] for at in range(16, end, 4))}
+    return bool(brands & BRANDS)
+
+
+def top_level(data: bytes) -> tuple[list[Box], Box | None]:
+    """The outermost boxes, and `meta` among them. Raises ImageInvalid where the file is cut short."""
+    outer = list(boxes(data, 0, len(data)))
+    metas = [box for box in outer if box.kind == b"meta"]
+    if len(metas) > 1:
+        raise ImageInvalid("the AVIF has two item tables")
+    return outer, metas[0] if metas else None
+
+
+def inspect(data: bytes) -> Header:
+    """Reads what the file says about its image. Its turn (`irot`, `imir`) is the decoder's to apply."""
+    outer, meta = top_level(data)
+    frames = 1
+    for box in outer:
+        if box.kind == b"moov":
+            for table in find(data, box, *SAMPLES):
+                reader = Reader(data, table)
+                reader.version()
+                reader.uint(4)
+                frames = max(frames, reader.uint(4))
+    if meta is None:
+        raise ImageInvalid("the AVIF has no still image in it")
+    width, height = primary_size(data, meta)
+    if not (width and height):
+        raise ImageInvalid(f"the AVIF says that it is {width} x {height} pixels")
+    # All extents are walked, so that a file that is cut short is refused here.
+    for _ in extents(data, meta):
+        pass
+    icc = any(data[box.start : box.start + 4] in (b"prof", b"rICC") for box in colours(data, meta))
+    return Header("avif", width, height, frames, icc=icc)
+
+
+def colours(data: bytes, meta: Box) -> list[Box]:
+    """The colour properties of all items."""
+    return list(find(data, meta, b"iprp", b"ipco", b"colr", skip=META_SKIP))
+
+
+def strip(data: bytes) -> Stripped:
+    """Blanks metadata where it lies, so that no offset in the file changes: zeros in its place, `free` for its type."""
+    outer, meta = top_level(data)
+    edited = bytearray(data)
+    removed: set[str] = set()
+    end = max((box.end for box in outer if box.kind in TOP), default=0)
+    for box in outer:
+        if box.kind not in TOP:
+            removed.add(NAMES.get(box.kind, "trailing-data" if box.begin >= end else "other"))
+            blank_box(edited, box)
+        elif box.kind == b"free":
+            blank(edited, box.start, box.end)
+    if meta is not None:
+        removed |= strip_items(data, edited, meta, animated=any(box.kind == b"moov" for box in outer))
+    return Stripped(bytes(edited[:end]), tuple(sorted(removed)))
+
+
+def strip_items(data: bytes, edited: bytearray, meta: Box, animated: bool) -> set[str]:
+    """Blanks the metadata items, and all media data that belongs to no item; returns the names of what was removed."""
+    removed: set[str] = set()
+    for box in boxes(data, meta.start + META_SKIP, meta.end):
+        if box.kind not in META:
+            removed.add(NAMES.get(box.kind, "other"))
+            blank_box(edited, box)
+    metadata_items: set[int] = set()
+    for item in item_entries(data, meta):
+        blank(edited, *item.names)
+        if item.kind in METADATA_ITEMS:
+            removed.add(NAMES[item.kind])
+            metadata_items.add(item.id)
+            edited[item.kind_at : item.kind_at + 4] = b"free"
+    pieces = list(extents(data, meta))
+    if not animated:
+        for box in boxes(data, 0, len(data)):
+            if box.kind == b"mdat":
+                blank(edited, box.start, box.end)
+        for _, start, end in pieces:
+            edited[start:end] = data[start:end]
+    # Last, so that a metadata item which claims bytes of an image leaves none of itself behind.
+    for identity, start, end in pieces:
+        if identity in metadata_items:
+            blank(edited, start, end)
+    return removed
+
+
+def blank_box(edited: bytearray, box: Box) -> None:
+    """Makes `box` a `free` box full of zeros."""
+    edited[box.begin + 4 : box.begin + 8] = b"free"
+    blank(edited, box.start, box.end)
+
+
+def blank(edited: bytearray, start: int, end: int) -> None:
+    """Zeros from `start` up to `end`."""
+    edited[start:end] = bytes(end - start)

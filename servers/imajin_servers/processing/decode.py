@@ -1,0 +1,160 @@
+"""From a file to upright sRGB pixels."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms, ImageFile
+
+from imajin_servers.processing import limits
+from imajin_servers.processing.containers import Header, sniff
+from imajin_servers.processing.settings import Limits
+from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge
+
+# Our own limits are held before Pillow sees a file; its own would only warn.
+Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SRGB = ImageCms.createProfile("sRGB")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image that came in: what its file said, the file without metadata, and what was removed. Not decoded yet."""
+
+    header: Header
+    clean: bytes
+    removed: tuple[str, ...]
+    size_bytes: int
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Memory that the decoded image takes: Pillow holds 4 bytes a pixel, and a turn or a conversion holds a copy."""
+        return self.header.width * self.header.height * 8
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image: upright, sRGB, mode RGB, or RGBA where a pixel may be transparent."""
+
+    pixels: Image.Image
+    source: Source
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return self.pixels.width
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return self.pixels.height
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether there is an alpha channel."""
+        return self.pixels.mode == "RGBA"
+
+
+def inspect(data: bytes, bounds: Limits) -> Source:
+    """Reads an encoded file at the level of its blocks and strips it.
+
+    Raises ImageInvalid for what is no image and ImageTooLarge above a limit, both without decoding.
+    """
+    if len(data) > bounds.bytes:
+        raise ImageTooLarge.over("bytes", bounds.bytes, len(data))
+    container = sniff(data)
+    header = container.inspect(data)
+    limits.check(header, bounds)
+    stripped = container.strip(data)
+    return Source(header, stripped.data, stripped.removed, len(data))
+
+
+def inspect_raw(data: bytes, width: int, height: int, bounds: Limits) -> Source:
+    """Bare RGB pixels, 3 bytes each. Raises ImageInvalid when there are not width * height of them."""
+    header = Header("raw", width, height)
+    limits.check(header, bounds)
+    if not (width and height) or len(data) != width * height * 3:
+        raise ImageInvalid(f"{len(data)} bytes are not {width} x {height} pixels of 3 bytes")
+    return Source(header, data, (), len(data))
+
+
+def decode(source: Source) -> Picture:
+    """Decodes the first frame. Raises ImageInvalid when the pixels are cut short or damaged."""
+    header = source.header
+    if header.format == "raw":
+        return Picture(Image.frombytes("RGB", (header.width, header.height), source.clean), source)
+    try:
+        image = Image.open(io.BytesIO(source.clean), formats=[header.format.upper()])
+        if image.size != (header.width, header.height) and image.size != header.upright:
+            raise ImageInvalid("the image's pixels differ in size from what its file says")
+        image.load()
+        # AVIF turns are boxes that Pillow reports as EXIF; for the rest our own reader has the turn.
+        turn = image.getexif().get(ORIENTATION, 1) if header.format == "avif" else header.orientation
+        upright = image.transpose(TURNS[turn]) if turn in TURNS else image
+        return Picture(to_srgb(upright, image.info.get("icc_profile")), source)
+    except (ImageInvalid, MemoryError):
+        raise
+    except Exception as error:
+        # Decoders raise anything on damaged files: OSError, SyntaxError, ValueError, struct.error, EOFError, ...
+        raise ImageInvalid(f"the image can't be decoded: {error}") from error
+
+
+def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """RGB or RGBA in sRGB, whatever mode and colour profile came in."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = narrowed(image)
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif image.mode in ("LA", "La", "PA", "RGBa") or (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
+        image = image.convert("RGBA")
+    if icc:
+        image = through_profile(image, icc)
+    if image.mode not in ("RGB", "RGBA"):
+        image = image.convert("RGB")
+    # A fresh image knows nothing of its file: encoders would write profile and transparency out of `info` again.
+    image.info = {}
+    return image
+
+
+def narrowed(image: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey, rounded."""
+    wide = np.asarray(image).astype(np.uint32).clip(0, 65535)
+    return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8), "L")
+
+
+def through_profile(image: Image.Image, icc: bytes) -> Image.Image:
+    """Converts from the embedded profile to sRGB. A profile that is broken, or of other colours, is ignored, as browsers do."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        core: Any = profile.profile
+        space = core.xcolor_space.strip()
+        if space == "RGB" and ImageCms.getProfileDescription(profile).strip().startswith("sRGB"):
+            return image
+        if space == "GRAY" and image.mode == "RGBA":
+            return image
+        if space == {"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}.get(image.mode):
+            alpha = image.getchannel("A") if image.mode == "RGBA" else None
+            plain = image.convert("RGB") if alpha else image
+            converted = ImageCms.profileToProfile(plain, profile, SRGB, outputMode="RGB")
+            if converted is None:
+                return image
+            if alpha:
+                converted.putalpha(alpha)
+            return converted
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    return image

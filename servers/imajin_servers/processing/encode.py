@@ -1,0 +1,76 @@
+"""From pixels to a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+from imajin_servers.processing.containers import FileFormat
+from imajin_servers.processing.settings import Encoders, Encoding
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to encode: the format, and the quality from 1 to 100; 0 stands for the default of the settings."""
+
+    format: Encoding
+    quality: int = 0
+    lossless: bool = False
+
+    def settled(self, encoders: Encoders) -> Recipe:
+        """The same with its quality filled in: 0 where the encoding is lossless."""
+        if self.format == "png" or self.lossless:
+            return replace(self, quality=0)
+        default = {"jpeg": encoders.jpeg_quality, "webp": encoders.webp_quality, "avif": encoders.avif_quality}
+        return replace(self, quality=self.quality or default[self.format])
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An encoded image. `quality` is 0 for a lossless one."""
+
+    data: bytes
+    format: FileFormat
+    width: int
+    height: int
+    quality: int
+
+
+def encode(image: Image.Image, recipe: Recipe, encoders: Encoders) -> Encoded:
+    """Encodes RGB or RGBA pixels. No metadata is written; what has no profile is sRGB."""
+    recipe = recipe.settled(encoders)
+    if recipe.format == "jpeg" and image.mode == "RGBA":
+        image = flattened(image, encoders.background)
+    # Pillow keeps the options of a save on the image: two threads that save one image would mix them up.
+    image = image.copy()
+    # Into a file descriptor Pillow encodes without the interpreter lock; into memory it holds it, 150 ms for 12 megapixels.
+    with os.fdopen(os.memfd_create("imajin-encode"), "w+b") as file:
+        image.save(file, recipe.format.upper(), **options(recipe, encoders))
+        file.seek(0)
+        data = file.read()
+    return Encoded(data, recipe.format, image.width, image.height, recipe.quality)
+
+
+def options(recipe: Recipe, encoders: Encoders) -> dict[str, Any]:
+    """What Pillow's writers want to know."""
+    match recipe.format:
+        case "png":
+            return {"compress_level": encoders.png_level}
+        case "jpeg":
+            return {"quality": recipe.quality, "progressive": encoders.jpeg_progressive, "optimize": True}
+        case "webp" if recipe.lossless:
+            return {"lossless": True, "quality": 50, "method": encoders.webp_method}
+        case "webp":
+            return {"quality": recipe.quality, "method": encoders.webp_method}
+        case "avif":
+            return {"quality": recipe.quality, "speed": encoders.avif_speed, "max_threads": 1}
+
+
+def flattened(image: Image.Image, background: str) -> Image.Image:
+    """RGB: `image` over a plain colour."""
+    ground = Image.new("RGB", image.size, background)
+    ground.paste(image, mask=image.getchannel("A"))
+    return ground

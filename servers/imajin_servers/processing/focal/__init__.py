@@ -1,0 +1,1 @@
+"""Where the subject of an image is: faces, then the salient region, then the centre."""

@@ -1,0 +1,138 @@
+"""The making of files from one decoded picture: in threads, the largest first, handed out as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+
+from imajin_servers.processing.crop import Cut
+from imajin_servers.processing.decode import Picture
+from imajin_servers.processing.encode import Encoded, Recipe, encode
+from imajin_servers.processing.resize import resize
+from imajin_servers.processing.settings import Encoders
+from imajin_servers.processing.work import Bench
+
+Marks = Callable[[Image.Image], Image.Image]
+"""Draws text or a mark over an image."""
+
+
+class Work(Protocol):
+    """How one file is made. Equal works make equal bytes, and are done once."""
+
+    @property
+    def pixels(self) -> int:
+        """Width times height of the file: how much work it is."""
+        ...
+
+    def do(self, picture: Picture, encoders: Encoders) -> Encoded:
+        """Makes the file; runs in a thread."""
+        ...
+
+
+@dataclass(frozen=True)
+class Resized:
+    """The whole picture at a size."""
+
+    width: int
+    height: int
+    recipe: Recipe
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+    def do(self, picture: Picture, encoders: Encoders) -> Encoded:
+        """Resizes and encodes."""
+        return encode(resize(picture.pixels, self.width, self.height), self.recipe, encoders)
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """A part of the picture at a size, with marks drawn over it."""
+
+    cut: Cut
+    width: int
+    height: int
+    recipe: Recipe
+    marks: Marks | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+    def do(self, picture: Picture, encoders: Encoders) -> Encoded:
+        """Cuts and resizes in one pass, then encodes."""
+        box = self.cut.box
+        image = resize(picture.pixels, self.width, self.height, (box.left, box.top, box.width, box.height))
+        return encode(self.marks(image) if self.marks else image, self.recipe, encoders)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The file that came in, without its metadata."""
+
+    pixels: int = 0
+
+    def do(self, picture: Picture, encoders: Encoders) -> Encoded:
+        """Hands out the stripped file; encodes where there is none: bare pixels, and the first frame of an animation."""
+        source = picture.source
+        match source.header.format:
+            case "raw":
+                return encode(picture.pixels, Recipe("png"), encoders)
+            case "webp" if source.header.frames > 1:
+                return encode(picture.pixels, Recipe("webp", lossless=True), encoders)
+            case "avif" if source.header.frames > 1:
+                return encode(picture.pixels, Recipe("avif", 90), encoders)
+            case format:
+                return Encoded(source.clean, format, picture.width, picture.height, 0)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file of an answer: which one, what it is called, and how it is made."""
+
+    index: int
+    name: str
+    work: Work
+
+
+@dataclass(frozen=True)
+class Made:
+    """One file that was made."""
+
+    output: Output
+    file: Encoded
+
+
+async def make(
+    outputs: Sequence[Output], picture: Picture, encoders: Encoders, bench: Bench
+) -> AsyncGenerator[Made, None]:
+    """Makes all outputs, the largest first, as many at a time as there are workers, and yields each as soon as it is made.
+
+    The next one is begun only when one was taken, so a reader that stops makes nothing pile up. Closing the generator
+    drops what was not begun.
+    """
+    wanted: dict[Work, list[Output]] = {}
+    for output in outputs:
+        wanted.setdefault(output.work, []).append(output)
+    waiting = sorted(wanted, key=lambda work: work.pixels)
+    running: dict[asyncio.Task[Encoded], Work] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < bench.workers:
+                work = waiting.pop()
+                running[asyncio.create_task(bench.run(work.do, picture, encoders))] = work
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                for output in wanted[running.pop(task)]:
+                    yield Made(output, task.result())
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

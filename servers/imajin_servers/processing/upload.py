@@ -1,0 +1,116 @@
+"""What a client sends: a spec, then the image in it or in chunks after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from imajin.common.v1 import image_pb2
+from imajin_servers.processing.decode import Source, inspect, inspect_raw
+from imajin_servers.processing.settings import Limits
+from imajin_servers.processing.work import Reserve
+from imajin_servers.runtime.errors import DeadlineExceeded, InvalidArgument
+from imajin_servers.runtime.images import Assembly
+
+
+class Spec(Protocol):
+    """The first message of every call."""
+
+    @property
+    def image_data(self) -> bytes:
+        """The image when it is small."""
+        ...
+
+
+SpecT = TypeVar("SpecT", bound=Spec)
+SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
+
+
+class Request(Protocol[SpecT_co]):
+    """One message of a call: a spec or a chunk."""
+
+    @property
+    def spec(self) -> SpecT_co:
+        """The spec."""
+        ...
+
+    @property
+    def chunk(self) -> image_pb2.ImageChunk:
+        """The chunk."""
+        ...
+
+    def HasField(self, field_name: str) -> bool:  # type: ignore[misc,unused-ignore]
+        """Which of them it is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Upload(Generic[SpecT]):
+    """A spec and the image that came with it, whole but not yet looked at."""
+
+    spec: SpecT
+    whole: Callable[[], Source]
+    """Checks hash, kind and limits of the image; for a thread."""
+
+
+async def receive(
+    requests: AsyncIterator[Request[SpecT]],
+    check: Callable[[SpecT], object],
+    limits: Limits,
+    reserve: Reserve,
+    seconds: float,
+) -> Upload[SpecT]:
+    """Reads spec and image. `check` sees the spec before the image is read.
+
+    Raises InvalidArgument when there is no spec, no image or two, ImageTooLarge and QueueFull while bytes arrive, and
+    DeadlineExceeded after `seconds`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await read(requests, check, limits, reserve)
+    except TimeoutError:
+        raise DeadlineExceeded(f"the image did not arrive within {seconds:g} seconds") from None
+
+
+async def read(
+    requests: AsyncIterator[Request[SpecT]], check: Callable[[SpecT], object], limits: Limits, reserve: Reserve
+) -> Upload[SpecT]:
+    """Reads spec and image."""
+    spec: SpecT | None = None
+    assembly: Assembly | None = None
+    inline = b""
+    async for request in requests:
+        if request.HasField("spec"):
+            if spec is not None:
+                raise InvalidArgument.field("spec", "comes once, first")
+            spec = request.spec
+            inline = spec.image_data
+            reserve.hold(len(inline))
+            check(spec)
+            continue
+        if spec is None:
+            raise InvalidArgument.field("spec", "must be the first message")
+        if inline:
+            raise InvalidArgument.field("image", "lies in spec.image_data or follows as chunks, not both")
+        if assembly is None:
+            raw = request.chunk.info.format == image_pb2.IMAGE_FORMAT_RAW_RGB8
+            assembly = Assembly(limits.raw_bytes if raw else limits.bytes)
+        reserve.hold(len(request.chunk.data))
+        assembly.add(request.chunk)
+    if spec is None:
+        raise InvalidArgument.field("spec", "must be the first message")
+    if assembly is None and not inline:
+        raise InvalidArgument.field("image", "is missing: put it in spec.image_data or send chunks")
+    return Upload(spec, lambda: looked_at(assembly, inline, limits))
+
+
+def looked_at(assembly: Assembly | None, inline: bytes, limits: Limits) -> Source:
+    """The image, checked without decoding it."""
+    if assembly is None:
+        return inspect(inline, limits)
+    image = assembly.result()
+    if image.info.format == image_pb2.IMAGE_FORMAT_RAW_RGB8:
+        return inspect_raw(image.data, image.info.width, image.info.height, limits)
+    return inspect(image.data, limits)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from PIL import Image
+
+from imajin.processing.v1 import processing_pb2_grpc as pb_grpc
+from imajin_servers.processing.__main__ import build
+from imajin_servers.processing.settings import ProcessingSettings
+from imajin_servers.runtime.calls import CallInterceptor
+from imajin_servers.runtime.channels import connect
+from imajin_servers.runtime.server import OPTIONS, Lifetime
+
+Stub = pb_grpc.ProcessingServiceStub
+Serve = Callable[[ProcessingSettings], AbstractAsyncContextManager[Stub]]
+
+
+@asynccontextmanager
+async def served(settings: ProcessingSettings) -> AsyncIterator[Stub]:
+    """A real server with `settings` on a free port of the loopback, and a stub that talks to it."""
+    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
+    port = server.add_insecure_port("127.0.0.1:0")
+    async with AsyncExitStack() as stack:
+        for service in await stack.enter_async_context(build(settings, Lifetime())):
+            service.add(service.servicer, server)
+        await server.start()
+        stack.push_async_callback(server.stop, 0)
+        channel = await stack.enter_async_context(connect(f"127.0.0.1:{port}"))
+        yield pb_grpc.ProcessingServiceStub(channel)
+
+
+@pytest.fixture
+def serve() -> Serve:
+    return served
+
+
+@pytest.fixture
+async def stub() -> AsyncIterator[Stub]:
+    """A server with the default settings, but for faces: most tests have none, and the detector takes a second to load."""
+    async with served(ProcessingSettings(workers=2, focal={"faces": False})) as stub:
+        yield stub
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """Photographs that come in the scikit-image wheel, such as `astronaut.png`; the library itself is not imported."""
+    spec = importlib.util.find_spec("skimage")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def astronaut(photographs: Path) -> Image.Image:
+    """A portrait, 512 x 512, RGB: a face at about (0.44, 0.23)."""
+    return Image.open(photographs / "astronaut.png").convert("RGB")
+
+
+def file_of(image: Image.Image, format: str, **options: object) -> bytes:
+    """`image` encoded by Pillow."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()

@@ -1,0 +1,5 @@
+"""`python -m imajin_client` is the `imajin` command."""
+
+from imajin_client.command import main
+
+main()

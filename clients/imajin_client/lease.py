@@ -1,0 +1,271 @@
+"""One VRAM lease: asked for, kept by heartbeats, taken up again after a broken stream, given back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import grpc
+
+from imajin.vram.v1 import vram_lease_pb2
+from imajin_client import status
+from imajin_client.calls import Wire, cancel
+from imajin_client.errors import ImajinError, LeaseLost, Unavailable
+from imajin_client.names import word
+
+if TYPE_CHECKING:
+    Call = grpc.aio.StreamStreamCall[vram_lease_pb2.HoldLeaseRequest, vram_lease_pb2.HoldLeaseResponse]
+
+GIB = 1024**3
+RELEASE_SECONDS = 5.0
+"""How long giving back may take; after that the TTL has to do it."""
+RETRY_SECONDS = 0.2
+"""Pause between two attempts to take a lease up again."""
+
+
+@dataclass(frozen=True)
+class Revoke:
+    """The server asks for the lease back: finish the step, free the memory, leave the block."""
+
+    reason: str
+    """`preempted` or `draining`."""
+    seconds: float
+    """Time left when it arrived; after it the memory counts as free."""
+
+
+class AsyncLease:
+    """Memory of a card, held while the block `async with client.vram.lease(...) as lease` runs.
+
+    `revoked` is set when the lease is asked back: the block should end within `revoke.seconds`. When the lease is lost
+    all the same, the block is cancelled and LeaseLost is raised in its place, as `asyncio.timeout` does it.
+    """
+
+    def __init__(self, wire: Wire, ask: vram_lease_pb2.Acquire) -> None:
+        self._wire = wire
+        self._ask = ask
+        self.lease_id = ""
+        self.fencing_token = 0
+        """Grows with every grant. Work that is done under the lease carries it."""
+        self.device_id = ""
+        self.bytes = ask.bytes
+        """Bytes held."""
+        self.position = 0
+        """Place in the line while it waits, 1 is next."""
+        self.revoked = asyncio.Event()
+        self.revoke: Revoke | None = None
+        self.lost: LeaseLost | None = None
+        """Why the memory may not be used any more."""
+        self._used = 0
+        self._opening = vram_lease_pb2.HoldLeaseRequest(acquire=ask)
+        self._writing = asyncio.Lock()
+        self._call: Call | None = None
+        self._granted: asyncio.Future[None] | None = None
+        self._resizing: asyncio.Future[None] | None = None
+        self._owner: asyncio.Task[object] | None = None
+        self._struck = False
+        self._releasing = False
+        self._unanswered: deque[float] = deque()
+        self._watchdog: asyncio.Timeout | None = None
+        self._interval = self._ttl = 0.0
+        self._expires = self._revoke_at = float("inf")
+
+    async def __aenter__(self) -> Self:
+        """Waits for the memory. Raises GpuOutOfMemory, QueueFull, NotFound (no such card), Unavailable."""
+        self._owner = asyncio.current_task()
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Gives the memory back. Raises LeaseLost when it was lost while the block ran."""
+        owner, self._owner = self._owner, None
+        await self.release()
+        if self._struck and owner is not None and owner.uncancel() <= 0 and kind is asyncio.CancelledError:
+            raise self.lost or LeaseLost("the lease was lost")
+        if self.lost is not None and kind is None:
+            raise self.lost
+
+    async def acquire(self) -> None:
+        """Waits for the memory; the block does it by itself. A cancelled wait leaves the line."""
+        self._granted = asyncio.get_running_loop().create_future()
+        # A task of its own: grpc cancels the whole call when a read of it is cancelled, and then nothing can be told.
+        self._keeper = asyncio.create_task(self._keep())
+        try:
+            await self._granted
+        except asyncio.CancelledError:
+            await self.release()
+            raise
+        except ImajinError:
+            await asyncio.wait({self._keeper})
+            raise
+
+    async def release(self) -> None:
+        """Gives the memory back; the block does it by itself. Safe to repeat; never raises for a server that is gone."""
+        self._releasing = True
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                if self._call is not None and not self._keeper.done():
+                    await self._write(vram_lease_pb2.HoldLeaseRequest(release=vram_lease_pb2.Release()))
+                await asyncio.wait({self._keeper})
+        except TimeoutError:
+            pass
+        finally:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+
+    async def resize(self, *, gib: float = 0, bytes: int = 0) -> None:
+        """Holds another amount in all; more waits in the line. Raises GpuOutOfMemory, LeaseLost."""
+        self.check()
+        self._resizing = asyncio.get_running_loop().create_future()
+        amount = bytes or round(gib * GIB)
+        await self._write(vram_lease_pb2.HoldLeaseRequest(resize=vram_lease_pb2.Resize(bytes=amount)))
+        try:
+            await self._resizing
+        finally:
+            self._resizing = None
+
+    def report(self, *, bytes_used: int) -> None:
+        """Says how much is in use, with the next heartbeat: what is learned from it makes better estimates."""
+        self._used = bytes_used
+
+    def check(self) -> None:
+        """Raises LeaseLost unless the memory may be used; from any thread."""
+        if self.lost is not None:
+            raise self.lost
+        if self._releasing or not self.lease_id:
+            raise LeaseLost("the lease is not held", details={"lease_id": self.lease_id})
+
+    async def _keep(self) -> None:
+        """Talks to the server until the lease has ended, over as many streams as it takes."""
+        try:
+            async with asyncio.timeout(None) as self._watchdog:
+                while not await self._converse():  # noqa: ASYNC110 - the sleep is a pause between attempts, not a poll
+                    await asyncio.sleep(RETRY_SECONDS)
+        except TimeoutError:
+            self._lose("revoked" if self._revoke_at <= time.monotonic() else "no heartbeat was answered in time")
+        except ImajinError as error:
+            self._fail(error)
+
+    async def _converse(self) -> bool:
+        """One stream; whether the lease has ended with it."""
+        call = self._wire.vram.HoldLease()
+        self._call = call
+        self._unanswered.clear()
+        beating: asyncio.Task[None] | None = None
+        try:
+            self._unanswered.append(time.monotonic())
+            await self._write(self._opening)
+            while isinstance(answer := await call.read(), vram_lease_pb2.HoldLeaseResponse):
+                if self._hear(answer):
+                    return True
+                if beating is None and self.lease_id:
+                    beating = asyncio.create_task(self._beat())
+        except grpc.aio.AioRpcError as error:
+            found = status.from_call(error, "vram", self._wire.addresses["vram"])
+            if isinstance(found, LeaseLost):
+                self._lose(found.message)
+                return True
+            if not self.lease_id:
+                raise found from None
+            if not isinstance(found, Unavailable):
+                self._refuse_resize(found)
+        finally:
+            if beating is not None:
+                beating.cancel()
+            cancel(call)
+        if not self.lease_id:
+            raise Unavailable("the vram server ended the call", details={"server": "vram"})
+        return self._releasing
+
+    async def _beat(self) -> None:
+        """Sends signs of life."""
+        while True:
+            await asyncio.sleep(self._interval)
+            self._unanswered.append(time.monotonic())
+            heartbeat = vram_lease_pb2.Heartbeat(bytes_used=self._used)
+            await self._write(vram_lease_pb2.HoldLeaseRequest(heartbeat=heartbeat))
+
+    async def _write(self, message: vram_lease_pb2.HoldLeaseRequest) -> None:
+        """Writes to the stream. The reader hears of a break with its cause, so this side says nothing of it."""
+        async with self._writing:
+            if self._call is not None:
+                with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    await self._call.write(message)
+
+    def _hear(self, answer: vram_lease_pb2.HoldLeaseResponse) -> bool:
+        """Takes one message; whether the lease has ended with it."""
+        match answer.WhichOneof("message"):
+            case "waiting":
+                self.position = answer.waiting.position
+            case "granted":
+                self._grant(answer.granted)
+            case "heartbeat_ack":
+                self._extend()
+            case "resized":
+                self.bytes = answer.resized.bytes
+                if self._resizing is not None and not self._resizing.done():
+                    self._resizing.set_result(None)
+            case "revoke":
+                left = answer.revoke.deadline.ToMicroseconds() / 1e6 - time.time()
+                self.revoke = Revoke(word(vram_lease_pb2.RevokeReason, answer.revoke.reason), max(left, 0.0))
+                self._revoke_at = time.monotonic() + left
+                self._wind()
+                self.revoked.set()
+            case "released":
+                if answer.released.reason != vram_lease_pb2.RELEASE_REASON_CLIENT:
+                    self._lose(word(vram_lease_pb2.ReleaseReason, answer.released.reason))
+                return True
+        return False
+
+    def _grant(self, granted: vram_lease_pb2.Granted) -> None:
+        """The memory is held: for the first time, or again after a broken stream."""
+        self.lease_id, self.fencing_token = granted.lease_id, granted.fencing_token
+        self.device_id, self.bytes, self.position = granted.device_id, granted.bytes, 0
+        self._interval = granted.heartbeat_interval.ToTimedelta() / timedelta(seconds=1)
+        self._ttl = granted.ttl.ToTimedelta() / timedelta(seconds=1)
+        resume = vram_lease_pb2.Resume(lease_id=self.lease_id, fencing_token=self.fencing_token)
+        self._opening = vram_lease_pb2.HoldLeaseRequest(resume=resume)
+        if self._granted is not None and not self._granted.done():
+            self._unanswered.clear()
+            self._unanswered.append(time.monotonic())
+            self._granted.set_result(None)
+        self._extend()
+
+    def _extend(self) -> None:
+        """The server answered the oldest sign of life: the TTL counts from when that was sent."""
+        if self._unanswered:
+            self._expires = self._unanswered.popleft() + self._ttl
+            self._wind()
+
+    def _wind(self) -> None:
+        """Sets when this side gives the lease up by itself."""
+        if self._watchdog is not None:
+            left = min(self._expires, self._revoke_at) - time.monotonic()
+            self._watchdog.reschedule(asyncio.get_running_loop().time() + left)
+
+    def _lose(self, why: str) -> None:
+        """The memory may not be used any more: whoever uses it is stopped."""
+        if self._releasing:
+            return
+        details = {"lease_id": self.lease_id, "device_id": self.device_id}
+        self.lost = LeaseLost(f"the lease was lost: {why}", details=details)
+        self._fail(self.lost)
+        if self._owner is not None and not self._struck:
+            self._struck = self._owner.cancel()
+
+    def _refuse_resize(self, error: ImajinError) -> None:
+        if self._resizing is not None and not self._resizing.done():
+            self._resizing.set_exception(error)
+
+    def _fail(self, error: ImajinError) -> None:
+        """Ends whoever waits for an answer."""
+        self._refuse_resize(error)
+        if self._granted is not None and not self._granted.done():
+            self._granted.set_exception(error)

@@ -1,0 +1,336 @@
+"""The same client for code without an event loop. Each method is made from its twin, so that the two can't drift."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+
+from imajin_client.calls import Stream
+from imajin_client.client import AsyncClient
+from imajin_client.errors import LeaseLost
+from imajin_client.jobs import AsyncJobs
+from imajin_client.lease import AsyncLease, Revoke
+from imajin_client.vram import AsyncVram
+
+P = ParamSpec("P")
+T = TypeVar("T")
+TwinT = TypeVar("TwinT")
+
+
+class Portal:
+    """A private event loop in a thread, and the way into it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="imajin-client", daemon=True)
+        self.thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Waits for `coroutine`. An interrupt (Ctrl-C) cancels it, waits until it has let go, and is raised."""
+        future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done():
+                future.cancel()
+                self.settle()
+            raise
+
+    def settle(self) -> None:
+        """Lets what was cancelled send its cancellation."""
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop).result(timeout=1)
+
+    def later(self, make: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Starts a coroutine without waiting; nothing happens after the end of the loop."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(lambda: self.loop.create_task(make()))
+
+    def close(self) -> None:
+        """Ends the loop and its thread."""
+        if self.loop.is_closed():
+            return
+        self.run(self.loop.shutdown_asyncgens())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+class Twin(Generic[TwinT]):
+    """Base of the blocking faces: the coroutine face behind it, and the loop that this one runs in."""
+
+    def __init__(self, portal: Portal, target: TwinT) -> None:
+        self._portal = portal
+        self._target = target
+
+
+class Blocking(Generic[TwinT, P, T]):
+    """A coroutine method as a blocking one, with the same signature."""
+
+    def __init__(self, method: Callable[Concatenate[TwinT, P], Coroutine[Any, Any, T]]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, twin: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, twin: Twin[TwinT], owner: type) -> Callable[P, T]: ...
+    def __get__(self, twin: Twin[TwinT] | None, owner: type) -> Self | Callable[P, T]:
+        """The method of `twin`."""
+        if twin is None:
+            return self
+
+        @functools.wraps(self.method)
+        def call(*args: P.args, **options: P.kwargs) -> T:
+            return twin._portal.run(self.method(twin._target, *args, **options))
+
+        return signed(call, self.method)
+
+
+class Iterating(Generic[TwinT, P, T]):
+    """A method that returns a Stream as one that returns an iterator, with the same parameters."""
+
+    def __init__(self, method: Callable[Concatenate[TwinT, P], Stream[T]]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, twin: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, twin: Twin[TwinT], owner: type) -> Callable[P, Events[T]]: ...
+    def __get__(self, twin: Twin[TwinT] | None, owner: type) -> Self | Callable[P, Events[T]]:
+        """The method of `twin`."""
+        if twin is None:
+            return self
+
+        @functools.wraps(self.method)
+        def call(*args: P.args, **options: P.kwargs) -> Events[T]:
+            return Events(twin._portal, self.method(twin._target, *args, **options))
+
+        return signed(call, self.method)
+
+
+class Leasing(Generic[P]):
+    """The method that makes a lease."""
+
+    def __init__(self, method: Callable[Concatenate[AsyncVram, P], AsyncLease]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, twin: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, twin: Twin[AsyncVram], owner: type) -> Callable[P, Lease]: ...
+    def __get__(self, twin: Twin[AsyncVram] | None, owner: type) -> Self | Callable[P, Lease]:
+        """The method of `twin`."""
+        if twin is None:
+            return self
+
+        @functools.wraps(self.method)
+        def call(*args: P.args, **options: P.kwargs) -> Lease:
+            return Lease(twin._portal, self.method(twin._target, *args, **options))
+
+        return signed(call, self.method)
+
+
+CallT = TypeVar("CallT", bound=Callable[..., Any])
+
+
+def signed(call: CallT, method: Callable[..., Any]) -> CallT:
+    """`call` with the signature of `method` less its self, for help() and editors."""
+    signature = inspect.signature(method)
+    call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+    return call
+
+
+class Events(Generic[T]):
+    """Events as they come. Leaving the loop, closing, or Ctrl-C cancels the call and its work.
+
+    An iterator that is kept in a variable after `break` should be closed, best by `with`.
+    """
+
+    def __init__(self, portal: Portal, stream: Stream[T]) -> None:
+        self._portal = portal
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[T]:
+        """Itself."""
+        return self
+
+    def __next__(self) -> T:
+        """The next event."""
+        try:
+            return self._portal.run(self._stream.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Cancels the call."""
+        self._portal.run(self._stream.aclose())
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Cancels the call."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Cancels the call of an iterator that was dropped."""
+        self._portal.later(self._stream.aclose)
+
+
+class Lease:
+    """Memory of a card, held while the block `with client.vram.lease(...) as lease` runs.
+
+    Python can't stop a thread: a block under a preemptible lease asks `lease.revoked` or calls `lease.check()` between
+    its steps. A lease that was lost raises LeaseLost at the end of the block.
+    """
+
+    def __init__(self, portal: Portal, lease: AsyncLease) -> None:
+        self._portal = portal
+        self._lease = lease
+
+    def __enter__(self) -> Self:
+        """Waits for the memory. Raises GpuOutOfMemory, QueueFull, NotFound (no such card), Unavailable."""
+        self._portal.run(self._lease.acquire())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Gives the memory back. Raises LeaseLost when it was lost while the block ran."""
+        self._portal.run(self._lease.release())
+        if self._lease.lost is not None and kind is None:
+            raise self._lease.lost
+
+    @property
+    def lease_id(self) -> str:
+        """Id of the lease."""
+        return self._lease.lease_id
+
+    @property
+    def fencing_token(self) -> int:
+        """Grows with every grant. Work that is done under the lease carries it."""
+        return self._lease.fencing_token
+
+    @property
+    def device_id(self) -> str:
+        """Id of the card."""
+        return self._lease.device_id
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held."""
+        return self._lease.bytes
+
+    @property
+    def position(self) -> int:
+        """Place in the line while it waits, 1 is next."""
+        return self._lease.position
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the lease is asked back."""
+        return self._lease.revoked.is_set()
+
+    @property
+    def revoke(self) -> Revoke | None:
+        """Why it is asked back, and how soon."""
+        return self._lease.revoke
+
+    @property
+    def lost(self) -> LeaseLost | None:
+        """Why the memory may not be used any more."""
+        return self._lease.lost
+
+    def check(self) -> None:
+        """Raises LeaseLost unless the memory may be used."""
+        self._lease.check()
+
+    def report(self, *, bytes_used: int) -> None:
+        """Says how much is in use, with the next heartbeat."""
+        self._lease.report(bytes_used=bytes_used)
+
+    def resize(self, *, gib: float = 0, bytes: int = 0) -> None:
+        """Holds another amount in all; more waits in the line. Raises GpuOutOfMemory, LeaseLost."""
+        self._portal.run(self._lease.resize(gib=gib, bytes=bytes))
+
+
+class Jobs(Twin[AsyncJobs]):
+    """Jobs of the orchestrator."""
+
+    get = Blocking(AsyncJobs.get)
+    list = Blocking(AsyncJobs.list)
+    watch = Iterating(AsyncJobs.watch)
+    wait = Blocking(AsyncJobs.wait)
+    cancel = Blocking(AsyncJobs.cancel)
+    result = Blocking(AsyncJobs.result)
+    images = Blocking(AsyncJobs.images)
+    download = Blocking(AsyncJobs.download)
+
+
+class Vram(Twin[AsyncVram]):
+    """The vram server: cards and leases."""
+
+    devices = Blocking(AsyncVram.devices)
+    leases = Blocking(AsyncVram.leases)
+    watch = Iterating(AsyncVram.watch)
+    lease = Leasing(AsyncVram.lease)
+
+
+class Client(Twin[AsyncClient]):
+    """The suite, for code without an event loop; `AsyncClient` says what each method does.
+
+    It runs the coroutines in a thread of its own and may be used from many threads. Use it as `with Client() as client`.
+    """
+
+    def __init__(self, addresses: Mapping[str, str] | None = None) -> None:
+        super().__init__(Portal(), AsyncClient(addresses))
+        self.jobs = Jobs(self._portal, self._target.jobs)
+        self.vram = Vram(self._portal, self._target.vram)
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """Where this client calls each server."""
+        return self._target.addresses
+
+    def __enter__(self) -> Self:
+        """The client; connections are made when they are needed."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections and ends the thread; calls under way are cancelled."""
+        if not self._portal.loop.is_closed():
+            self._portal.run(self._target.close())
+            self._portal.close()
+
+    health = Blocking(AsyncClient.health)
+    describe = Blocking(AsyncClient.describe)
+    describe_stream = Iterating(AsyncClient.describe_stream)
+    generate = Blocking(AsyncClient.generate)
+    generate_stream = Iterating(AsyncClient.generate_stream)
+    submit_generate = Blocking(AsyncClient.submit_generate)
+    batch_sizes = Blocking(AsyncClient.batch_sizes)
+    plan_sizes = Blocking(AsyncClient.plan_sizes)
+    sizes = Blocking(AsyncClient.sizes)
+    models = Blocking(AsyncClient.models)
+    process = Blocking(AsyncClient.process)
+    derivatives = Blocking(AsyncClient.derivatives)
+    clip_focal = Blocking(AsyncClient.clip_focal)
+    focal_point = Blocking(AsyncClient.focal_point)
+    families = Blocking(AsyncClient.families)

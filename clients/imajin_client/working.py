@@ -1,0 +1,148 @@
+"""From an image to images: what the processing server finds and makes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from imajin.common.v1 import image_pb2
+from imajin.processing.v1 import processing_pb2
+from imajin_client.images import Downloads, Image, Upload
+from imajin_client.names import word
+
+MessageT = TypeVar("MessageT")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @classmethod
+    def from_proto(cls, box: image_pb2.Box) -> Box:
+        """From the contract's message."""
+        return cls(box.left, box.top, box.width, box.height)
+
+
+@dataclass(frozen=True)
+class FocalPoint:
+    """Where the subject is, as fractions of width and height, and how that was found."""
+
+    x: float
+    y: float
+    method: str
+    """`given`, `face`, `saliency` or `center`."""
+    confidence: float
+    boxes: tuple[Box, ...]
+    """Faces, or the salient region, in pixels."""
+
+    @classmethod
+    def from_proto(cls, point: image_pb2.FocalPoint) -> FocalPoint:
+        """From the contract's message."""
+        boxes = tuple(Box.from_proto(box) for box in point.boxes)
+        return cls(point.x, point.y, word(image_pb2.FocalMethod, point.method), point.confidence, boxes)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What came in."""
+
+    format: str
+    width: int
+    height: int
+    size_bytes: int
+    has_alpha: bool
+    frames: int
+    removed: tuple[str, ...]
+    """Metadata blocks that sanitize removed, such as `exif`."""
+    decode_ms: float
+    encode_ms: float
+
+    @classmethod
+    def from_proto(cls, source: processing_pb2.SourceMetadata) -> Source:
+        """From the contract's message."""
+        return cls(
+            format=word(image_pb2.ImageFormat, source.format),
+            width=source.width,
+            height=source.height,
+            size_bytes=source.size_bytes,
+            has_alpha=source.has_alpha,
+            frames=source.frames,
+            removed=tuple(source.removed),
+            decode_ms=source.decode_ms,
+            encode_ms=source.encode_ms,
+        )
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What a processing made."""
+
+    image: Image | None
+    """Output of the last operation that makes one; None when none did."""
+    variants: tuple[Image, ...]
+    """Outputs of the operations before the last, named after them."""
+    derivatives: tuple[Image, ...]
+    """Responsive variants."""
+    focal_point: FocalPoint | None
+    source: Source | None
+
+    @classmethod
+    def from_proto(cls, result: processing_pb2.ProcessResult, downloads: Downloads) -> Processed:
+        """From the contract's message and the bytes that came before it."""
+        main = None
+        if result.format:
+            data, _ = downloads.take(result.image_index)
+            main = Image(data, word(image_pb2.ImageFormat, result.format), result.width, result.height)
+        return cls(
+            image=main,
+            variants=tuple(downloads.encoded(item) for item in result.variants),
+            derivatives=tuple(downloads.encoded(item) for item in result.derivatives),
+            focal_point=FocalPoint.from_proto(result.focal_point) if result.HasField("focal_point") else None,
+            source=Source.from_proto(result.metadata),
+        )
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A crop that keeps the focal point, and how it was cut."""
+
+    image: Image
+    focal_point: FocalPoint
+    """In the source."""
+    box: Box
+    """What was cut from the source, in its pixels."""
+    upscale: float
+    """How far the cut was enlarged; 1 and below means that it was not."""
+
+    @classmethod
+    def from_proto(cls, result: processing_pb2.ClipFocalResult, downloads: Downloads) -> Crop:
+        """From the contract's message and the bytes that came before it."""
+        data, _ = downloads.take(result.image_index)
+        image = Image(data, word(image_pb2.ImageFormat, result.format), result.width, result.height)
+        return cls(image, FocalPoint.from_proto(result.focal_point), Box.from_proto(result.crop), result.upscale)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of derivatives: each width in each format."""
+
+    name: str
+    widths: tuple[int, ...]
+    """In pixels."""
+    formats: tuple[str, ...]
+    is_default: bool
+
+
+async def messages(
+    first: MessageT, picture: Upload, wrap: Callable[[image_pb2.ImageChunk], MessageT]
+) -> AsyncIterator[MessageT]:
+    """The messages of an upload: the spec, then the image in chunks."""
+    yield first
+    for chunk in picture.chunks():
+        yield wrap(chunk)

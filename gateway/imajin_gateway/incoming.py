@@ -58,8 +58,7 @@ async def read(binding: Binding, method: Method, request: Request, body: Body) -
         body.read_to_end.set()
     if query and binding.body == "*":
         raise invalid(*(Violation(name[:200], "belongs into the body, not into the query") for name, _ in query))
-    parse_text(query, message)
-    parse_text([(name, request.path_params[name]) for name in binding.variables], message)
+    parse_text([*((name, request.path_params[name]) for name in binding.variables), *query], message)
     from_headers(message, request)
     if method.streams_in and incoming.rest is None:
         incoming.rest = nothing()

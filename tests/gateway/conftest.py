@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -399,8 +399,8 @@ def status_of(
 
 
 @pytest.fixture
-async def doubles() -> AsyncIterator[Doubles]:
-    yield Doubles()
+async def doubles() -> Doubles:
+    return Doubles()
 
 
 @pytest.fixture
@@ -461,11 +461,5 @@ async def http(start: Start) -> httpx.AsyncClient:
 
 def sse(text: str) -> list[dict[str, str]]:
     """The events of a stream, comments included, as their fields."""
-    events = []
-    for block in text.split("\n\n"):
-        if block:
-            events.append(dict(line.split(": ", 1) for line in block.split("\n")))
-    return events
-
-
-Chunks = Sequence[image_pb2.ImageChunk]
+    blocks = [block.split("\n") for block in text.split("\n\n") if block]
+    return [dict(line.split(": ", 1) for line in block) for block in blocks]

@@ -26,7 +26,13 @@ def recognises(data: bytes) -> bool:
 
 def top_level(data: bytes) -> tuple[list[Box], Box | None]:
     """The outermost boxes, and `meta` among them. Raises ImageInvalid where the file is cut short."""
-    outer = list(boxes(data, 0, len(data)))
+    outer: list[Box] = []
+    try:
+        outer.extend(boxes(data, 0, len(data)))
+    except ImageInvalid:
+        # What follows a whole image may be anything; whether the image is whole shows in its items.
+        if b"meta" not in {box.kind for box in outer}:
+            raise
     metas = [box for box in outer if box.kind == b"meta"]
     if len(metas) > 1:
         raise ImageInvalid("the AVIF has two item tables")
@@ -69,18 +75,21 @@ def strip(data: bytes) -> Stripped:
     end = max((box.end for box in outer if box.kind in TOP), default=0)
     for box in outer:
         if box.kind not in TOP:
-            removed.add(NAMES.get(box.kind, "trailing-data" if box.begin >= end else "other"))
+            removed.add(NAMES.get(box.kind, "other"))
             blank_box(edited, box)
         elif box.kind == b"free":
             blank(edited, box.start, box.end)
+    if outer[-1].end < len(data):
+        removed.add("trailing-data")
     if meta is not None:
-        removed |= strip_items(data, edited, meta, animated=any(box.kind == b"moov" for box in outer))
+        removed |= strip_items(data, edited, outer, meta)
     return Stripped(bytes(edited[:end]), tuple(sorted(removed)))
 
 
-def strip_items(data: bytes, edited: bytearray, meta: Box, animated: bool) -> set[str]:
+def strip_items(data: bytes, edited: bytearray, outer: list[Box], meta: Box) -> set[str]:
     """Blanks the metadata items, and all media data that belongs to no item; returns the names of what was removed."""
     removed: set[str] = set()
+    animated = any(box.kind == b"moov" for box in outer)
     for box in boxes(data, meta.start + META_SKIP, meta.end):
         if box.kind not in META:
             removed.add(NAMES.get(box.kind, "other"))
@@ -94,7 +103,7 @@ def strip_items(data: bytes, edited: bytearray, meta: Box, animated: bool) -> se
             edited[item.kind_at : item.kind_at + 4] = b"free"
     pieces = list(extents(data, meta))
     if not animated:
-        for box in boxes(data, 0, len(data)):
+        for box in outer:
             if box.kind == b"mdat":
                 blank(edited, box.start, box.end)
         for _, start, end in pieces:

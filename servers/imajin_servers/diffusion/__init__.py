@@ -1,0 +1,1 @@
+"""The diffusion server: prompts become images, step by step."""

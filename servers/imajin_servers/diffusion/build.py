@@ -1,0 +1,47 @@
+"""Puts the server together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import torch
+
+from imajin.diffusion.v1 import diffusion_pb2_grpc
+from imajin_servers.diffusion import loading, registry
+from imajin_servers.diffusion.card import Card
+from imajin_servers.diffusion.generations import Generations
+from imajin_servers.diffusion.model import Model
+from imajin_servers.diffusion.moderation import Images, Prompts
+from imajin_servers.diffusion.servicer import NAME, DiffusionServicer
+from imajin_servers.diffusion.settings import DiffusionSettings
+from imajin_servers.runtime.channels import connect
+from imajin_servers.runtime.leases import LeaseClient
+from imajin_servers.runtime.server import Lifetime, Service
+
+
+@asynccontextmanager
+async def build(settings: DiffusionSettings, lifetime: Lifetime) -> AsyncIterator[Sequence[Service]]:
+    """The diffusion service, for as long as the block runs. Raises ValueError on settings that make no sense."""
+    torch.set_num_threads(settings.threads)
+    models = registry.from_settings(settings)
+    device = loading.device(settings.device)
+    channel = None if settings.lease == "off" else connect(settings.addresses.vram)
+    card = Card(
+        LeaseClient(channel) if channel is not None else None,
+        required=settings.lease == "required",
+        max_wait=settings.lease_wait_seconds,
+    )
+    generations = Generations(
+        {entry.name: Model(entry, settings, card, device) for entry in models.models},
+        card,
+        Prompts(settings.moderation.level),
+        Images(settings.moderation.classifier, settings.moderation.threshold),
+    )
+    try:
+        servicer = DiffusionServicer(models, generations)
+        yield [Service(NAME, diffusion_pb2_grpc.add_DiffusionServiceServicer_to_server, servicer)]
+    finally:
+        await generations.close()
+        if channel is not None:
+            await channel.close()

@@ -1,0 +1,60 @@
+"""Room on the card, leased from the vram server, or taken for granted where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from imajin_servers.runtime.errors import ServerUnavailable
+from imajin_servers.runtime.leases import HeldLease, LeaseClient
+
+OnWaiting = Callable[[int, int, int], None]
+
+log = structlog.get_logger()
+
+
+class Card:
+    """Hands out leases. Without `client` nothing is leased; unless `required`, nothing is where no vram server answers."""
+
+    def __init__(self, client: LeaseClient | None, *, required: bool = False, max_wait: float = 600.0) -> None:
+        self.client = client
+        self.required = required
+        self.max_wait = max_wait
+        self.warned = False
+
+    async def acquire(
+        self, bytes: int, holder: str, priority: int, on_waiting: OnWaiting, *, preemptible: bool = False
+    ) -> HeldLease | None:
+        """Waits for `bytes`. None where nothing is leased. Raises GpuOutOfMemory and what else leases raise."""
+        if self.client is None or bytes == 0:
+            return None
+        try:
+            return await self.client.acquire(
+                bytes,
+                holder=holder,
+                priority=priority,
+                preemptible=preemptible,
+                max_wait=self.max_wait,
+                on_waiting=on_waiting,
+            )
+        except ServerUnavailable:
+            if self.required:
+                raise
+            if not self.warned:
+                log.warning("no vram server answers: working without leases")
+                self.warned = True
+            return None
+
+    @asynccontextmanager
+    async def hold(
+        self, bytes: int, holder: str, priority: int, on_waiting: OnWaiting
+    ) -> AsyncIterator[HeldLease | None]:
+        """A lease for the length of a block."""
+        lease = await self.acquire(bytes, holder, priority, on_waiting)
+        try:
+            yield lease
+        finally:
+            if lease is not None:
+                await lease.release()

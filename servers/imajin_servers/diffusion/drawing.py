@@ -1,0 +1,166 @@
+"""One order drawn with a loaded model: encode, denoise, decode."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+import torch
+
+from imajin_servers.diffusion.feed import Feed
+from imajin_servers.diffusion.model import Loaded, Model
+from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines import Run, Stepwise, Whole
+from imajin_servers.diffusion.pipelines.stepwise import Pixels
+from imajin_servers.diffusion.previews import Previewer, jpeg
+from imajin_servers.diffusion.settled import settled
+from imajin_servers.runtime.errors import Cancelled, ContentRejected, ImajinError
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Timings:
+    """Where the time went, in milliseconds."""
+
+    queued: float = 0.0
+    waiting_for_vram: float = 0.0
+    loading: float = 0.0
+    encoding: float = 0.0
+    denoising: float = 0.0
+    decoding: float = 0.0
+    finishing: float = 0.0
+
+    @contextmanager
+    def of(self, phase: str) -> Iterator[None]:
+        """Adds the time of a block to `phase`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, phase, getattr(self, phase) + (time.perf_counter() - began) * 1000)
+
+
+async def draw(order: Order, model: Model, loaded: Loaded, feed: Feed, timings: Timings) -> Pixels:
+    """The picture of `order` in the drawn size. Leaves nothing running behind when cancelled."""
+    if isinstance(loaded.pipeline, Whole):
+        return await draw_whole(order, model, loaded.pipeline, feed, timings)
+    return await draw_stepwise(order, model, loaded, loaded.pipeline, feed, timings)
+
+
+async def draw_stepwise(
+    order: Order, model: Model, loaded: Loaded, pipeline: Stepwise, feed: Feed, timings: Timings
+) -> Pixels:
+    """Through the engine, which it shares with others."""
+    engine = loaded.engine
+    assert engine is not None
+    feed.encoding()
+    with timings.of("encoding"):
+        run = await model.stage(model.threads.encoder, begun, pipeline, order)
+    feed.denoising(0, run.steps)
+    previews = Previews(order, loaded.previewer, model, feed)
+    loop = asyncio.get_running_loop()
+
+    def on_step(run: Run) -> None:
+        loop.call_soon_threadsafe(feed.denoising, run.step, run.steps)
+        previews.offer(run)
+
+    with timings.of("denoising"), previews:
+        ticket = engine.submit(run, on_step)
+        model.users[feed] = ticket.cancel
+        run = await settled(asyncio.wrap_future(ticket.left), ticket.cancel)
+    feed.decoding()
+    with timings.of("decoding"):
+        return await model.stage(model.threads.decoder, decoded, pipeline, run)
+
+
+def begun(pipeline: Stepwise, order: Order) -> Run:
+    """The run of `order` before its first step."""
+    return pipeline.start(order, pipeline.encode(order))
+
+
+def decoded(pipeline: Stepwise, run: Run) -> Pixels:
+    """The picture of a run that is done. Raises ContentRejected where the model ships a safety checker that says so."""
+    pixels = pipeline.decode(run.latents, run.generator)
+    if not pipeline.safe(pixels):
+        raise ContentRejected(
+            "the image was refused by the model's safety checker", metadata={"stage": "image", "category": "nsfw"}
+        )
+    return pixels
+
+
+async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, timings: Timings) -> Pixels:
+    """In one piece, one at a time; the pipeline's callback is where it can be stopped."""
+    loop = asyncio.get_running_loop()
+    stops: list[ImajinError] = []
+
+    def on_step(step: int) -> None:
+        loop.call_soon_threadsafe(feed.denoising, step, order.steps)
+        if stops:
+            raise stops[0]
+
+    def stop() -> None:
+        stops.append(Cancelled("the generation was cancelled"))
+
+    model.users[feed] = stops.append
+    with timings.of("denoising"):
+        return await model.stage(model.threads.encoder, pipeline.draw, order, on_step, stop=stop)
+
+
+class Previews:
+    """Previews of one generation: one in the making and the latest that waits; the denoiser never does."""
+
+    def __init__(self, order: Order, previewer: Previewer | None, model: Model, feed: Feed) -> None:
+        self.interval = order.preview_interval if previewer is not None else 0
+        self.previewer = previewer
+        self.model = model
+        self.feed = feed
+        self.loop = asyncio.get_running_loop()
+        self.waiting: tuple[torch.Tensor, int] | None = None
+        self.busy = False
+        self.over = False
+
+    def __enter__(self) -> None:
+        """Previews are made from here on."""
+
+    def __exit__(self, *_: object) -> None:
+        """A preview that comes after the last step is late: it isn't sent."""
+        self.over = True
+
+    def offer(self, run: Run) -> None:
+        """Takes the state of `run` for a preview, where one is due. In the engine's thread."""
+        if not self.interval or run.step % self.interval or run.done:
+            return
+        # Tensors of a run are replaced, never changed: no copy is needed.
+        self.waiting = (run.latents if run.clean is None else run.clean, run.step)
+        self.loop.call_soon_threadsafe(self.begin)
+
+    def begin(self) -> None:
+        """Makes the waiting preview, unless one is in the making. In the event loop."""
+        if self.busy or self.over or self.waiting is None:
+            return
+        (latents, step), self.waiting = self.waiting, None
+        self.busy = True
+        made = self.loop.run_in_executor(self.model.threads.previews, self.make, latents)
+        made.add_done_callback(lambda made: self.made(made, step))
+
+    def make(self, latents: torch.Tensor) -> tuple[bytes, int, int]:
+        """JPEG, width and height. In the previews' thread."""
+        assert self.previewer is not None
+        image = self.previewer.picture(latents)
+        return jpeg(image), image.width, image.height
+
+    def made(self, made: asyncio.Future[tuple[bytes, int, int]], step: int) -> None:
+        """Sends a preview, and begins the next. In the event loop."""
+        self.busy = False
+        if made.cancelled() or self.over:
+            return
+        if (error := made.exception()) is not None:
+            log.warning("a preview failed", exc_info=error)
+            return
+        self.feed.preview(*made.result(), step)
+        self.begin()

@@ -1,0 +1,197 @@
+"""The thread that denoises for one model."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import structlog
+import torch
+
+from imajin_servers.diffusion.engine.policy import Candidate, next_batch, ranked
+from imajin_servers.diffusion.engine.profile import Profile
+from imajin_servers.diffusion.pipelines.stepwise import Run, Stepwise
+from imajin_servers.runtime.errors import Cancelled, Draining, ImajinError
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A run's place in the engine. `left` resolves with the run when its last step is done, or with why it left early."""
+
+    id: int
+    run: Run
+    priority: int
+    arrived: float
+    on_step: Callable[[Run], None]
+    """Called in the engine's thread after each step: must be quick; what it raises ends the run."""
+    left: Future[Run] = field(default_factory=Future)
+    error: ImajinError | None = None
+    seconds: float = 0.0
+    """Time in forward passes, its own share of those it had company in included whole."""
+
+    def cancel(self, error: ImajinError | None = None) -> None:
+        """Asks the run to leave before its next step. From any thread; `left` says when it has."""
+        self.error = self.error or error or Cancelled("the generation was cancelled")
+
+
+class Engine:
+    """Advances runs, a step at a time. Runs are submitted from any thread."""
+
+    def __init__(self, name: str, stepwise: Stepwise, *, max_batch: int, ageing: float) -> None:
+        self.stepwise = stepwise
+        self.ageing = ageing
+        self.profile = Profile(max_batch)
+        self.ids = itertools.count()
+        self.tickets: list[Ticket] = []
+        self.wake = threading.Condition()
+        self.paused = False
+        self.stepping = False
+        self.closed = False
+        self.thread = threading.Thread(target=self.loop, name=f"engine {name}", daemon=True)
+        self.thread.start()
+
+    def submit(self, run: Run, on_step: Callable[[Run], None]) -> Ticket:
+        """Lets `run` take its steps from now on. Raises Draining after `close`."""
+        ticket = Ticket(next(self.ids), run, run.order.priority, time.monotonic(), on_step)
+        with self.wake:
+            if self.closed:
+                raise Draining("the engine is closed")
+            self.tickets.append(ticket)
+            self.wake.notify_all()
+        return ticket
+
+    def position(self, ticket: Ticket) -> int:
+        """How many runs are served before `ticket`'s."""
+        with self.wake:
+            order = ranked([self.candidate(one) for one in self.tickets], self.ageing)
+        return next((place for place, one in enumerate(order) if one.id == ticket.id), 0)
+
+    def pause(self) -> None:
+        """Takes no further step; returns when the step in progress has ended. Runs stay and go on after `resume`."""
+        with self.wake:
+            self.paused = True
+            self.wake.notify_all()
+            self.wake.wait_for(lambda: not self.stepping)
+
+    def move(self, device: torch.device) -> None:
+        """Moves the weights and every run to `device`. Only between `pause` and `resume`: the bits stay the same."""
+        self.stepwise.move(device)
+        with self.wake:
+            for ticket in self.tickets:
+                ticket.run.move(device)
+
+    def resume(self) -> None:
+        """Goes on after `pause`."""
+        with self.wake:
+            self.paused = False
+            self.wake.notify_all()
+
+    def close(self) -> None:
+        """Ends every run with Draining, and the thread."""
+        with self.wake:
+            self.closed = True
+            for ticket in self.tickets:
+                ticket.cancel(Draining("the engine is closed"))
+            self.wake.notify_all()
+        self.thread.join()
+
+    def loop(self) -> None:
+        """The engine's thread."""
+        while (batch := self.chosen()) is not None:
+            try:
+                self.tick(batch)
+            finally:
+                with self.wake:
+                    self.stepping = False
+                    self.wake.notify_all()
+
+    def chosen(self) -> list[Ticket] | None:
+        """Waits for work; the tickets that step next, none at the end."""
+        with self.wake:
+            while True:
+                self.drop_leavers()
+                if self.closed and not self.tickets:
+                    return None
+                if self.tickets and not self.paused:
+                    break
+                # Whoever cancels doesn't wake this thread: it looks again by itself while somebody could leave.
+                self.wake.wait(0.05 if self.tickets else None)
+            batch = next_batch([self.candidate(one) for one in self.tickets], self.ageing, self.profile.cap)
+            ids = {candidate.id for candidate in batch}
+            self.stepping = True
+            return [ticket for ticket in self.tickets if ticket.id in ids]
+
+    def drop_leavers(self) -> None:
+        """Lets go of runs that were cancelled."""
+        for ticket in [one for one in self.tickets if one.error is not None]:
+            self.tickets.remove(ticket)
+            ticket.left.set_exception(ticket.error or Cancelled("the generation was cancelled"))
+
+    def candidate(self, ticket: Ticket) -> Candidate:
+        """What the policy sees of a ticket."""
+        run = ticket.run
+        remaining = (run.steps - run.step) * self.profile.cost(self.cost_kind(run))
+        return Candidate(ticket.id, self.stepwise.kind(run), ticket.priority, ticket.arrived, remaining)
+
+    def cost_kind(self, run: Run) -> tuple[int, ...]:
+        """What the cost of a step depends on."""
+        return run.rows, *run.latents.shape
+
+    def tick(self, batch: Sequence[Ticket]) -> None:
+        """One step of each ticket of `batch`. An error ends the run that it belongs to, and no other."""
+        began = time.perf_counter()
+        before = [ticket.run.step for ticket in batch]
+        try:
+            self.advance([ticket.run for ticket in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                self.leave(batch[0], error)
+                return
+            # Whose fault it was shows when each goes alone.
+            for ticket, step in zip(batch, before, strict=True):
+                if ticket.run.step == step:
+                    self.tick([ticket])
+                else:
+                    self.stepped(ticket, time.perf_counter() - began)
+            return
+        for ticket in batch:
+            self.stepped(ticket, time.perf_counter() - began)
+
+    def stepped(self, ticket: Ticket, seconds: float) -> None:
+        """Tells of a step; lets a run go that has made its last."""
+        ticket.seconds += seconds
+        try:
+            ticket.on_step(ticket.run)
+        except Exception as error:
+            self.leave(ticket, error)
+            return
+        if ticket.run.done:
+            self.leave(ticket, None)
+
+    def advance(self, runs: Sequence[Run]) -> None:
+        """One step of each run; batches of unknown worth are probed."""
+        kind = self.stepwise.kind(runs[0])
+        if len(runs) > 1 and self.profile.unsettled(kind, len(runs)):
+            exact, together, apart = self.stepwise.probe(runs)
+            self.profile.probed(kind, len(runs), exact, together, apart)
+            log.debug("batch probed", kind=str(kind), size=len(runs), exact=exact, together=together, apart=apart)
+            return
+        began = time.perf_counter()
+        self.stepwise.step(runs)
+        if len(runs) == 1:
+            self.profile.stepped(self.cost_kind(runs[0]), time.perf_counter() - began)
+
+    def leave(self, ticket: Ticket, error: Exception | None) -> None:
+        """Takes a ticket out, with its run or with `error`."""
+        with self.wake:
+            self.tickets.remove(ticket)
+        if error is None:
+            ticket.left.set_result(ticket.run)
+        else:
+            ticket.left.set_exception(error)

@@ -1,0 +1,76 @@
+"""From drawn pixels to a finished image: crop, moderation, text, watermark, encoding. Blocking; runs in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imajin_servers.diffusion.finishing.encoding import Format, encode
+from imajin_servers.diffusion.moderation import Images, Verdict
+from imajin_servers.runtime.overlay import (
+    TextOverlay,
+    Watermark,
+    check_text,
+    check_watermark,
+    draw_text,
+    draw_watermark,
+)
+
+__all__ = ["Finish", "Finished", "Format", "check", "finish"]
+
+
+@dataclass(frozen=True)
+class Finish:
+    """How the image is wanted: its size in pixels, what is drawn on it, its encoding."""
+
+    width: int
+    height: int
+    format: Format = Format.PNG
+    text_overlay: TextOverlay | None = None
+    watermark: Watermark | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An encoded image, and what moderation saw in it."""
+
+    data: bytes
+    verdict: Verdict
+
+
+def check(wish: Finish) -> None:
+    """Raises InvalidArgument where the letters can't be drawn on an image of that size."""
+    if wish.text_overlay is not None:
+        check_text(wish.text_overlay, wish.width, wish.height)
+    if wish.watermark is not None:
+        check_watermark(wish.watermark, wish.width, wish.height)
+
+
+def finish(pixels: NDArray[np.uint8], wish: Finish, images: Images, tell: Callable[[str], None]) -> Finished:
+    """The image that `wish` asks for out of `pixels` (height, width, 3). Raises ContentRejected.
+
+    `tell` hears which operation begins.
+    """
+    image = cropped(Image.fromarray(pixels), wish.width, wish.height)
+    tell("moderation")
+    verdict = images.check(image)
+    if wish.text_overlay is not None:
+        tell("text-overlay")
+        image = draw_text(image, wish.text_overlay)
+    if wish.watermark is not None:
+        tell("watermark")
+        image = draw_watermark(image, wish.watermark)
+    tell("encode")
+    return Finished(encode(image, wish.format), verdict)
+
+
+def cropped(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The middle of `image`."""
+    if image.size == (width, height):
+        return image
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))

@@ -1,0 +1,106 @@
+"""The whole way of an order: moderation, the line, room on the card, drawing, finishing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import torch
+
+from imajin_servers.diffusion.card import Card
+from imajin_servers.diffusion.drawing import Timings, draw
+from imajin_servers.diffusion.feed import Feed
+from imajin_servers.diffusion.finishing import Finish, Finished, check, finish
+from imajin_servers.diffusion.memory import estimate
+from imajin_servers.diffusion.model import Model
+from imajin_servers.diffusion.moderation import Images, Prompts
+from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines.stepwise import Pixels
+from imajin_servers.diffusion.settled import settled
+from imajin_servers.runtime.errors import GpuOutOfMemory
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished image, and where the time went."""
+
+    finished: Finished
+    timings: Timings
+
+
+class Generations:
+    """Carries orders out. Use it in the event loop."""
+
+    def __init__(self, models: dict[str, Model], card: Card, prompts: Prompts, images: Images) -> None:
+        self.models = models
+        self.card = card
+        self.prompts = prompts
+        self.images = images
+        self.finishers = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 2) - 1)), "finishing")
+        self.running: set[asyncio.Task[Made]] = set()
+
+    def start(self, order: Order, wish: Finish, feed: Feed) -> asyncio.Task[Made]:
+        """Begins in the background. Cancelling the task stops the denoising before its next step; cleaning up goes on by itself."""
+        task = asyncio.create_task(self.carry_out(order, wish, feed))
+        self.running.add(task)
+        task.add_done_callback(self.ended)
+        return task
+
+    def ended(self, task: asyncio.Task[Made]) -> None:
+        """Forgets a task; whoever started it may be gone and never look at its error."""
+        self.running.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def carry_out(self, order: Order, wish: Finish, feed: Feed) -> Made:
+        """The image of `order`. Raises ContentRejected, InvalidArgument, QueueFull, GpuOutOfMemory and what leases raise."""
+        self.prompts.check(order.prompt)
+        await asyncio.to_thread(check, wish)
+        model = self.models[order.model.name]
+        timings = Timings()
+        feed.queued(len(model.line.waiting) + 1)
+        async with AsyncExitStack() as held:
+            with timings.of("queued"):
+                await held.enter_async_context(model.line.place(order.priority, feed.queued))
+            pixels = await self.drawn(order, model, feed, timings)
+            with timings.of("finishing"):
+                finished = await self.finished(pixels, wish, feed)
+        return Made(finished, timings)
+
+    async def drawn(self, order: Order, model: Model, feed: Feed, timings: Timings) -> Pixels:
+        """The picture, drawn while the room for it is held. Raises GpuOutOfMemory, from the lease or from the card itself."""
+        async with AsyncExitStack() as held:
+            with timings.of("loading"):
+                loaded = await held.enter_async_context(model.in_use(feed, order.priority))
+            need = estimate(loaded.pipeline.pipe, *loaded.pipeline.drawn_size(order), rows=2 if order.guided else 1)
+            with timings.of("waiting_for_vram"):
+                lease = self.card.hold(need, f"{model.holder} work", order.priority, feed.waiting_for_vram)
+                await held.enter_async_context(lease)
+            try:
+                return await draw(order, model, loaded, feed, timings)
+            except torch.OutOfMemoryError as error:
+                free, _ = torch.cuda.mem_get_info(model.device)
+                torch.cuda.empty_cache()
+                raise GpuOutOfMemory.of(need, free) from error
+
+    async def finished(self, pixels: Pixels, wish: Finish, feed: Feed) -> Finished:
+        """The encoded image."""
+        loop = asyncio.get_running_loop()
+
+        def tell(operation: str) -> None:
+            loop.call_soon_threadsafe(feed.finishing, operation)
+
+        return await settled(loop.run_in_executor(self.finishers, finish, pixels, wish, self.images, tell))
+
+    async def close(self) -> None:
+        """Cancels what runs, waits for it, unloads the models."""
+        for task in self.running:
+            task.cancel()
+        if self.running:
+            await asyncio.wait(self.running)
+        for model in self.models.values():
+            await model.close()
+        self.finishers.shutdown(wait=True)

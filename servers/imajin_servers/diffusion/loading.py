@@ -1,0 +1,148 @@
+"""From a directory or a repository to a pipeline on a device, with the size known before and progress in bytes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import structlog
+import torch
+import transformers
+
+from imajin_servers.diffusion.settings import ModelEntry
+from imajin_servers.runtime.errors import ImajinError, ModelNotFound
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+LIBRARIES = ("diffusers", "transformers")
+OnBytes = Callable[[int, int], None]
+"""Hears bytes loaded and bytes in all; called in the thread that loads."""
+
+log = structlog.get_logger()
+
+
+def device(wish: str) -> torch.device:
+    """The device that `wish` names; `auto` is a GPU where there is one."""
+    if wish != "auto":
+        return torch.device(wish)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def dtype(entry: ModelEntry, on: torch.device) -> torch.dtype:
+    """Type of the weights."""
+    return DTYPES[entry.dtype or ("bfloat16" if on.type == "cuda" else "float32")]
+
+
+def directory(entry: ModelEntry) -> Path:
+    """Where the model's files lie; downloads them from the hub where `source` is no directory. Raises ModelNotFound."""
+    path = Path(entry.source)
+    if path.is_dir():
+        return path
+    try:
+        found = diffusers.DiffusionPipeline.download(entry.source, revision=entry.revision, variant=entry.variant)
+    except Exception as error:
+        raise unloadable(entry, error) from error
+    return Path(found)
+
+
+def unloadable(entry: ModelEntry, error: Exception) -> ImajinError:
+    """The error of a model whose files can't be had or read."""
+    log.error("model can't be loaded", model=entry.name, source=entry.source, exc_info=error)
+    return ModelNotFound(f"the model {entry.name!r} can't be loaded from its source", metadata={"model": entry.name})
+
+
+def weight_files(folder: Path, variant: str | None) -> list[Path]:
+    """The safetensors files of one component that are loaded."""
+    files = sorted(folder.glob("*.safetensors"))
+    chosen = [file for file in files if variant and f".{variant}" in file.name]
+    return chosen or [file for file in files if ".fp16" not in file.name] or files
+
+
+def weight_bytes(path: Path, variant: str | None, target: torch.dtype) -> dict[str, int]:
+    """Bytes that each component in `path` takes in memory as `target`: from the files' headers, no tensor is read."""
+    size = torch.finfo(target).bits // 8
+    return {
+        folder.name: sum(tensor_bytes(file, size) for file in weight_files(folder, variant))
+        for folder in sorted(path.iterdir())
+        if folder.is_dir() and weight_files(folder, variant)
+    }
+
+
+def tensor_bytes(file: Path, float_size: int) -> int:
+    """Bytes of the tensors in a safetensors file, floats counted as `float_size` bytes each."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    total = 0
+    for name, tensor in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = tensor["data_offsets"]
+        stored = FLOATS.get(tensor["dtype"])
+        total += math.prod(tensor["shape"]) * float_size if stored else end - begin
+    return total
+
+
+def known_weight_bytes(entry: ModelEntry, on: torch.device) -> int:
+    """Bytes of the weights; 0 where the files are not here."""
+    path = Path(entry.source)
+    return sum(weight_bytes(path, entry.variant, dtype(entry, on)).values()) if path.is_dir() else 0
+
+
+def load(entry: ModelEntry, path: Path, on: torch.device, on_bytes: OnBytes) -> Any:
+    """The pipeline in `path` on `on`, without gradients. Raises ModelNotFound where the files are no pipeline."""
+    target = dtype(entry, on)
+    sizes = weight_bytes(path, entry.variant, target)
+    total = sum(sizes.values())
+    on_bytes(0, total)
+    try:
+        hush()
+        parts: dict[str, Any] = {}
+        loaded = 0
+        for name, (library, kind) in components(path).items():
+            parts[name] = component(path / name, library, kind, target, entry.variant).to(on)
+            loaded += sizes.get(name, 0)
+            on_bytes(loaded, total)
+        whole: Any = diffusers.DiffusionPipeline
+        pipe = whole.from_pretrained(
+            path, dtype=target, variant=entry.variant, use_safetensors=True, local_files_only=True, **parts
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise unloadable(entry, error) from error
+    pipe.to(on)
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.eval().requires_grad_(False)
+    on_bytes(total, total)
+    return pipe
+
+
+def components(path: Path) -> dict[str, tuple[str, str]]:
+    """The parts with weights that can be loaded one by one: name to library and class."""
+    index = json.loads((path / "model_index.json").read_text())
+    return {
+        name: (value[0], value[1])
+        for name, value in index.items()
+        if isinstance(value, list) and value[0] in LIBRARIES and list((path / name).glob("*.safetensors"))
+    }
+
+
+def component(folder: Path, library: str, kind: str, target: torch.dtype, variant: str | None) -> Any:
+    """One part of a pipeline."""
+    made = getattr(importlib.import_module(library), kind)
+    return made.from_pretrained(folder, dtype=target, variant=variant, use_safetensors=True, local_files_only=True)
+
+
+def hush() -> None:
+    """Keeps the libraries from drawing bars and notes on the terminal: progress goes to the caller, errors are raised."""
+    for library in (diffusers, transformers):
+        library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()

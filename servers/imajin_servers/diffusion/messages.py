@@ -1,0 +1,82 @@
+"""Between the contract's messages and the server's own words, for what orders don't cover."""
+
+from __future__ import annotations
+
+from imajin.common.v1 import finishing_pb2, image_pb2, model_pb2
+from imajin.diffusion.v1 import diffusion_pb2
+from imajin_servers.diffusion.finishing import Finish, Format
+from imajin_servers.diffusion.generations import Made
+from imajin_servers.diffusion.loading import dtype
+from imajin_servers.diffusion.model import Model
+from imajin_servers.diffusion.orders import Order
+from imajin_servers.runtime.overlay import text_from_proto, watermark_from_proto
+
+
+def finish(request: diffusion_pb2.GenerateRequest, order: Order) -> Finish:
+    """How the image is wanted."""
+    return Finish(
+        width=order.width,
+        height=order.height,
+        format=Format[image_format_name(request.format)],
+        text_overlay=text_from_proto(request.text_overlay) if request.HasField("text_overlay") else None,
+        watermark=watermark_from_proto(request.watermark) if request.HasField("watermark") else None,
+    )
+
+
+def image_format_name(value: image_pb2.ImageFormat) -> str:
+    """Name of an encoding; PNG when unspecified."""
+    return image_pb2.ImageFormat.Name(value or image_pb2.IMAGE_FORMAT_PNG).removeprefix("IMAGE_FORMAT_")
+
+
+def image_format(format: Format) -> image_pb2.ImageFormat:
+    """The contract's word for an encoding."""
+    value: image_pb2.ImageFormat = getattr(image_pb2, f"IMAGE_FORMAT_{format.name}")
+    return value
+
+
+def result(order: Order, wish: Finish, made: Made) -> diffusion_pb2.GenerateResult:
+    """What was made."""
+    verdict, timings = made.finished.verdict, made.timings
+    return diffusion_pb2.GenerateResult(
+        format=image_format(wish.format),
+        width=wish.width,
+        height=wish.height,
+        seed=order.seed,
+        model=order.model.name,
+        steps=order.steps,
+        guidance_scale=order.guidance_scale,
+        moderation=finishing_pb2.Moderation(
+            image_checked=verdict.checked, image_score=verdict.score, threshold=verdict.threshold
+        ),
+        timings=diffusion_pb2.GenerateTimings(
+            queued_ms=timings.queued,
+            waiting_for_vram_ms=timings.waiting_for_vram,
+            loading_ms=timings.loading,
+            encoding_ms=timings.encoding,
+            denoising_ms=timings.denoising,
+            decoding_ms=timings.decoding,
+            finishing_ms=timings.finishing,
+        ),
+    )
+
+
+def model(known: Model, is_default: bool) -> diffusion_pb2.Model:
+    """A model of the registry."""
+    entry = known.entry
+    message = diffusion_pb2.Model(
+        name=entry.name,
+        styles=[getattr(model_pb2, f"MODEL_STYLE_{style.upper()}") for style in entry.styles],
+        description=entry.description,
+        source=entry.source,
+        license=entry.license,
+        loaded=known.loaded is not None,
+        weight_bytes=known.weight_bytes,
+        is_default=is_default,
+        default_steps=entry.default_steps,
+        default_guidance_scale=entry.default_guidance_scale,
+        max_upscale=entry.max_upscale,
+        dtype=str(dtype(entry, known.device)).removeprefix("torch."),
+    )
+    for width, height in entry.base_sizes:
+        message.base_sizes.add(width=width, height=height)
+    return message

@@ -1,0 +1,54 @@
+"""Any other pipeline of diffusers: it runs whole, and is heard and stopped through its callback."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines.stepwise import Pixels
+
+
+class Whole:
+    """A pipeline with a `__call__` from a prompt to images. Use it from one thread."""
+
+    def __init__(self, pipe: Any) -> None:
+        self.pipe = pipe
+        self.device: torch.device = pipe.device
+        self.taken = inspect.signature(pipe.__call__).parameters
+
+    @property
+    def multiple(self) -> int:
+        """What both sides of a picture must be multiples of, in pixels: enough for autoencoders that patch."""
+        return max(16, 2 * int(getattr(self.pipe, "vae_scale_factor", 8)))
+
+    def drawn_size(self, order: Order) -> tuple[int, int]:
+        """Width and height that are drawn, before the crop to the size asked for."""
+        up = self.multiple
+        return -(-order.width // up) * up, -(-order.height // up) * up
+
+    def draw(self, order: Order, on_step: Callable[[int], None]) -> Pixels:
+        """The picture. `on_step` hears how many steps are done; what it raises ends the run."""
+        width, height = self.drawn_size(order)
+
+        def heard(pipe: Any, step: int, moment: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            on_step(step + 1)
+            return tensors
+
+        wishes = {
+            "prompt": order.prompt,
+            "negative_prompt": order.negative_prompt or None,
+            "width": width,
+            "height": height,
+            "num_inference_steps": order.steps,
+            "guidance_scale": order.guidance_scale,
+            "generator": torch.Generator("cpu").manual_seed(order.seed),
+            "callback_on_step_end": heard,
+            "output_type": "np",
+        }
+        made = self.pipe(**{name: value for name, value in wishes.items() if name in self.taken})
+        return (np.asarray(made.images[0]) * 255).round().astype(np.uint8)

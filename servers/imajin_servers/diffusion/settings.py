@@ -1,0 +1,83 @@
+"""What an operator can tell the diffusion server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import SettingsConfigDict
+
+from imajin_servers.runtime.settings import ServerSettings
+
+EMBEDDED = Path(__file__).parent / "embedded"
+"""The model that ships with the server."""
+
+Style = Literal["photorealistic", "anime"]
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+
+class ModelEntry(BaseModel):
+    """One model of the registry, `[[diffusion.models]]` in the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=128)
+    source: str
+    """Directory, or repository on the model hub."""
+    styles: list[Style] = Field(default_factory=list)
+    description: str = ""
+    license: str = ""
+    revision: str | None = None
+    variant: str | None = None
+    """Of the weight files, such as `fp16`."""
+    dtype: Dtype | None = None
+    """bfloat16 on a GPU and float32 on a CPU by default."""
+    scheduler: str | None = None
+    """A scheduler class of diffusers in place of the model's own, such as `EulerDiscreteScheduler`."""
+    default_steps: int = Field(30, ge=1, le=150)
+    default_guidance_scale: float = Field(7.0, ge=0, le=30)
+    base_sizes: list[tuple[int, int]] = Field(default_factory=list)
+    """Width and height in pixels, the size that it draws where none is asked for first; its own size when empty."""
+    max_upscale: float = Field(2.0, ge=1, le=16)
+
+
+class ModerationSettings(BaseModel):
+    """What is refused, before and after drawing."""
+
+    level: Literal["off", "standard", "strict"] = "standard"
+    """How much the prompt rules refuse."""
+    classifier: Literal["auto", "required", "off"] = "auto"
+    """Whether images are classified: `auto` does where the classifier is installed."""
+    threshold: float = Field(0.85, ge=0, le=1)
+    """Score from which an image is refused."""
+
+
+class DiffusionSettings(ServerSettings):
+    """The section `[diffusion]` and the variables `IMAJIN_DIFFUSION_*`."""
+
+    section = "diffusion"
+    model_config = SettingsConfigDict(env_prefix="IMAJIN_DIFFUSION_")
+
+    models: list[ModelEntry] = Field(default_factory=list)
+    embedded: bool = True
+    """Whether the model that ships is in the registry too."""
+    default_model: str = ""
+    """Name; the first of `models` when empty, else the embedded one."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`...; `auto` takes a GPU where there is one."""
+    threads: int = Field(1, ge=1, le=256)
+    """Threads of one operation on a CPU. More cost more than they bring on a busy host."""
+    max_active: int = Field(8, ge=1, le=256)
+    """Generations of one model between encoding and decoding at a time."""
+    max_batch: int = Field(8, ge=1, le=64)
+    """Generations in one forward pass, where that is faster and gives the same bits; 1 never batches."""
+    max_queue: int = Field(64, ge=0)
+    """Generations of one model that may wait beside the active ones."""
+    ageing_seconds: float = Field(1.0, gt=0)
+    """Seconds of waiting that weigh as much as one point of priority."""
+    lease: Literal["auto", "required", "off"] = "auto"
+    """Whether VRAM is leased: `auto` goes on without where no vram server answers."""
+    lease_wait_seconds: float = Field(600.0, ge=0)
+    """How long to wait for room on the card."""
+    moderation: ModerationSettings = Field(default_factory=ModerationSettings)

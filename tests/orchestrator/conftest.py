@@ -43,6 +43,7 @@ class HandClock:
     def __init__(self) -> None:
         self.time = 1_000_000.0
         self.sleepers: list[tuple[float, asyncio.Event]] = []
+        self.arrival = asyncio.Event()
 
     def now(self) -> float:
         return self.time
@@ -51,10 +52,17 @@ class HandClock:
         woken = asyncio.Event()
         sleeper = (self.time + seconds, woken)
         self.sleepers.append(sleeper)
+        self.arrival.set()
         try:
             await woken.wait()
         finally:
             self.sleepers.remove(sleeper)
+
+    async def until_asleep(self, seconds: float) -> None:
+        """Returns when somebody has just gone to sleep for this long: only then there is something to wind."""
+        while not any(due == self.time + seconds for due, _ in self.sleepers):
+            self.arrival.clear()
+            await self.arrival.wait()
 
     def advance(self, seconds: float) -> None:
         self.time += seconds

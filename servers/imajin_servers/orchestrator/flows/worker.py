@@ -33,6 +33,7 @@ class Worker:
         self.concurrent_jobs = concurrent_jobs
         self.news = asyncio.Event()
         self.stopping = False
+        self.stopped_at = 0.0
         self.running: dict[str, asyncio.Task[None]] = {}
         self.cancelling: set[str] = set()
         self.endings: set[asyncio.Task[None]] = set()
@@ -119,14 +120,17 @@ class Worker:
 
     def stop(self) -> None:
         """Takes no more jobs; the running ones go on."""
-        self.stopping = True
-        self.news.set()
+        if not self.stopping:
+            self.stopping = True
+            self.stopped_at = asyncio.get_running_loop().time()
+            self.news.set()
 
     async def drain(self, seconds: float) -> None:
-        """Gives the running jobs `seconds` to end, then cuts them short."""
+        """Gives the running jobs until `seconds` after `stop` to end, then cuts them short."""
         self.stop()
+        left = self.stopped_at + seconds - asyncio.get_running_loop().time()
         if self.endings:
-            await asyncio.wait(self.endings, timeout=seconds)
+            await asyncio.wait(self.endings, timeout=max(left, 0.0))
         for task in self.running.values():
             task.cancel()
         if self.endings:

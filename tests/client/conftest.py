@@ -17,6 +17,7 @@ from google.api import httpbody_pb2
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
 from imajin.common.v1 import image_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin.job.v1 import job_pb2, job_pb2_grpc
@@ -46,9 +47,7 @@ def image_chunks(data: bytes, index: int = 0, size: int = 512 * 1024) -> Iterato
 
 
 def denoising(step: int, total: int) -> progress_pb2.Progress:
-    return progress_pb2.Progress(
-        denoising=progress_pb2.Denoising(step=step, total_steps=total), fraction=step / total
-    )
+    return progress_pb2.Progress(denoising=progress_pb2.Denoising(step=step, total_steps=total), fraction=step / total)
 
 
 class Doubles:
@@ -67,9 +66,7 @@ class Doubles:
         self.start()
 
     def start(self) -> None:
-        self.server = grpc.server(
-            futures.ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)], handlers=None
-        )
+        self.server = grpc.server(futures.ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)], handlers=None)
         prompt_pb2_grpc.add_PromptServiceServicer_to_server(Door(self), self.server)
         diffusion_pb2_grpc.add_DiffusionServiceServicer_to_server(Door(self), self.server)
         processing_pb2_grpc.add_ProcessingServiceServicer_to_server(Door(self), self.server)
@@ -397,7 +394,9 @@ def ListDevices(request: Any, context: Any) -> Any:
 
 
 def ListLeases(request: Any, context: Any) -> Any:
-    held = vram_lease_pb2.Lease(lease_id="lease-1", holder="diffusion/embedded", state=2, bytes=1024**3, fencing_token=3)
+    held = vram_lease_pb2.Lease(
+        lease_id="lease-1", holder="diffusion/embedded", state=2, bytes=1024**3, fencing_token=3
+    )
     return vram_lease_pb2.ListLeasesResponse(leases=[held])
 
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from PIL import Image as Pillow
+
 from imajin_client import AsyncClient, Client, Image, ImageReady, Job, Preview, Progress, TextOverlay, Watermark
 from imajin_client.describing import Classification, Description, Prompt, Reasoning
-from PIL import Image as Pillow
 
 
 @pytest.fixture

@@ -78,16 +78,22 @@ class Book:
         """Bytes that must still be asked back so that `claim` fits on `card`; 0 or less when enough is on its way."""
         return claim.need - self.room(card) - self.coming(card)
 
-    def growth_can_end(self, card: Card) -> bool:
-        """Whether all that grow on a card can be served once every other lease is released (the banker's algorithm)."""
-        growing = [claim for claim in self.on(card) if claim.growing_to is not None]
-        room = card.total - sum(claim.bytes for claim in growing)
+    def growth_can_end(self, claim: Claim, card: Card) -> bool:
+        """Whether `claim` and all that grow beside it can be served once the other leases are gone: released, or revoked
+        for it (the banker's algorithm).
+        """
+        growing = [
+            other
+            for other in self.on(card)
+            if other.growing_to is not None and not (other.ask.preemptible and other.ask.priority < claim.ask.priority)
+        ]
+        room = card.total - sum(other.bytes for other in growing)
         while growing:
-            served = [claim for claim in growing if claim.need <= room]
+            served = [other for other in growing if other.need <= room]
             if not served:
                 return False
-            room += sum(claim.bytes for claim in served)
-            growing = [claim for claim in growing if claim not in served]
+            room += sum(other.bytes for other in served)
+            growing = [other for other in growing if other not in served]
         return True
 
 

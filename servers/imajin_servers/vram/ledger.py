@@ -154,7 +154,7 @@ class Ledger:
             self.events.append(Resized(claim, bytes))
         elif claim.state is ClaimState.HELD:
             claim.growing_to = bytes
-            if bytes > card.total or not self.book.growth_can_end(card):
+            if bytes > card.total or not self.book.growth_can_end(claim, card):
                 claim.growing_to = None
                 self.settle()
                 raise GpuOutOfMemory.of(bytes, claim.bytes + self.book.room(card))
@@ -220,9 +220,12 @@ class Ledger:
                 continue
             self.make_room(claim, [card for card in options if card.device_id not in kept])
             card = min(options, key=lambda card: self.book.missing(claim, card))
-            # While its room is on the way nobody passes it; else those do that it could revoke.
-            below = claim.ask.priority if self.book.missing(claim, card) > 0 else 0
-            kept[card.device_id] = min(below, kept.get(card.device_id, below))
+            # While its room is on the way nobody passes it; else those do that it could revoke. A lease that could itself
+            # be revoked for another does not keep more room from that one.
+            if self.book.missing(claim, card) <= 0:
+                kept[card.device_id] = 0
+            elif claim.growing_to is None or not claim.ask.preemptible:
+                kept[card.device_id] = min(claim.ask.priority, kept.get(card.device_id, claim.ask.priority))
         for position, claim in enumerate(self.book.line(), start=1):
             if claim.told_place != position:
                 claim.told_place = position

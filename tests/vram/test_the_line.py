@@ -1,0 +1,270 @@
+"""Who is next, and who has to go: the policy of the ledger, case by case."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from imajin_servers.runtime.errors import GpuOutOfMemory
+from imajin_servers.vram.claims import Ask, Card, Claim, ClaimState, Moved, Revoked
+from imajin_servers.vram.ledger import Ledger, Rules
+from imajin_servers.vram.preemption import victims
+
+
+class Bench:
+    """A ledger, and a clock to turn."""
+
+    def __init__(self, *sizes: int, used: int | None = None, **rules: Any) -> None:
+        self.now = 0.0
+        numbers = itertools.count()
+        cards = [Card(f"card-{index}", "card", size, True, used) for index, size in enumerate(sizes)]
+        self.ledger = Ledger(cards, lambda: self.now, lambda: f"lease-{next(numbers)}", Rules(**rules))
+
+    def ask(self, bytes: int, priority: int = 50, preemptible: bool = False, device_id: str = "") -> Claim:
+        return self.ledger.acquire(
+            Ask(bytes, "someone", priority=priority, preemptible=preemptible, device_id=device_id, ttl=3600)
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.ledger.tick()
+
+    def revoked(self) -> list[Claim]:
+        return [event.claim for event in self.ledger.take_events() if isinstance(event, Revoked)]
+
+
+def test_priority_goes_before_arrival() -> None:
+    bench = Bench(10)
+    holder = bench.ask(10)
+    early, late = bench.ask(10, priority=50), bench.ask(10, priority=51)
+    bench.ledger.release(holder)
+    assert (early.state, late.state) == (ClaimState.WAITING, ClaimState.HELD)
+
+
+def test_waiting_raises_a_claim_over_a_higher_priority() -> None:
+    bench = Bench(10, ageing=2.0)
+    holder = bench.ask(10)
+    old = bench.ask(10, priority=0)
+    bench.pass_time(19.9)
+    young = bench.ask(10, priority=10)
+    assert bench.ledger.book.line() == [young, old]
+    bench.ledger.leave(young)
+    bench.pass_time(0.2)
+    younger = bench.ask(10, priority=10)
+    assert bench.ledger.book.line() == [old, younger]
+    bench.ledger.release(holder)
+    assert old.held
+
+
+def test_small_ones_do_not_starve_a_big_one() -> None:
+    bench = Bench(10)
+    holders = [bench.ask(5), bench.ask(5)]
+    big = bench.ask(8)
+    for _ in range(20):
+        small = bench.ask(2)
+        assert not small.held
+        bench.ledger.leave(small)
+    for holder in holders:
+        bench.ledger.release(holder)
+    assert big.held
+
+
+def test_a_preemptible_one_may_use_room_that_is_kept_for_another() -> None:
+    bench = Bench(10)
+    holder = bench.ask(6)
+    big = bench.ask(8, priority=60)
+    filler = bench.ask(2, priority=10, preemptible=True)
+    assert filler.held
+    bench.ledger.release(holder)
+    assert big.held
+    assert filler.held
+    bench.ledger.release(big)
+    holder = bench.ask(6)
+    bigger = bench.ask(10, priority=60)
+    assert filler.state is ClaimState.HELD
+    bench.ledger.release(holder)
+    assert filler.state is ClaimState.REVOKING
+    assert not bench.ask(1, priority=10, preemptible=True).held
+    bench.ledger.release(filler)
+    assert bigger.held
+
+
+def test_a_blocked_claim_keeps_one_card_alone() -> None:
+    bench = Bench(10, 10)
+    bench.ask(6, device_id="card-0")
+    bench.ask(8, device_id="card-1")
+    big = bench.ask(9)
+    assert not big.held
+    assert bench.ask(2).card is bench.ledger.book.cards["card-1"]
+    assert not bench.ask(2).held
+
+
+def test_the_card_that_fits_best_is_taken() -> None:
+    bench = Bench(10, 6)
+    assert bench.ask(5).card is bench.ledger.book.cards["card-1"]
+    assert bench.ask(5).card is bench.ledger.book.cards["card-0"]
+
+
+def test_nothing_is_revoked_that_does_not_help() -> None:
+    bench = Bench(10)
+    bench.ask(6, priority=50)
+    low = bench.ask(4, priority=10, preemptible=True)
+    bench.ask(5, priority=90)
+    assert bench.revoked() == []
+    assert low.state is ClaimState.HELD
+
+
+def test_nothing_more_is_revoked_while_enough_is_on_its_way() -> None:
+    bench = Bench(10)
+    first, second = (bench.ask(5, priority=10, preemptible=True) for _ in range(2))
+    high = bench.ask(5, priority=90)
+    [victim] = bench.revoked()
+    bench.pass_time(1)
+    bench.ledger.heartbeat(first, 5)
+    bench.ledger.heartbeat(second, 5)
+    assert bench.revoked() == []
+    bench.ledger.release(victim)
+    assert high.held
+
+
+def test_equal_priority_is_not_revoked() -> None:
+    bench = Bench(10)
+    bench.ask(10, priority=50, preemptible=True)
+    bench.ask(10, priority=50)
+    assert bench.revoked() == []
+
+
+@pytest.mark.parametrize(
+    ("held", "need", "expected"),
+    [
+        ([(4, 10), (4, 20)], 4, [(4, 10)]),
+        ([(2, 10), (4, 20)], 4, [(4, 20)]),
+        ([(2, 10), (2, 10), (5, 10)], 4, [(5, 10)]),
+        ([(6, 10), (9, 10)], 5, [(6, 10)]),
+        ([(3, 10), (3, 10), (2, 10)], 5, [(2, 10), (3, 10)]),
+        ([(3, 10), (3, 95)], 5, None),
+        ([], 1, None),
+    ],
+)
+def test_the_cheapest_set_is_revoked(
+    held: list[tuple[int, int]], need: int, expected: list[tuple[int, int]] | None
+) -> None:
+    bench = Bench(100)
+    leases = [bench.ask(bytes, priority=priority, preemptible=True) for bytes, priority in held]
+    chosen = victims(leases, need, below=90)
+    assert (None if chosen is None else sorted((claim.bytes, claim.ask.priority) for claim in chosen)) == expected
+
+
+def test_leases_that_grow_do_not_wait_for_each_other() -> None:
+    bench = Bench(10)
+    one, two = bench.ask(5), bench.ask(5)
+    bench.ledger.resize(one, 8)
+    with pytest.raises(GpuOutOfMemory) as caught:
+        bench.ledger.resize(two, 8)
+    assert caught.value.metadata["available_bytes"] == "5"
+    bench.ledger.release(two)
+    assert one.bytes == 8
+
+
+def test_a_lease_that_grows_does_not_wait_for_one_that_waits_for_it() -> None:
+    bench = Bench(10)
+    one, two = bench.ask(4), bench.ask(4)
+    bench.ask(9, priority=100)
+    bench.ledger.resize(one, 6)
+    assert one.bytes == 6
+    bench.ledger.resize(two, 7)
+    bench.ledger.release(one)
+    assert two.bytes == 7
+
+
+def test_a_small_growth_passes_a_big_one_that_waits_for_its_end() -> None:
+    bench = Bench(10)
+    one, two, three = bench.ask(4), bench.ask(3), bench.ask(3)
+    bench.ledger.resize(one, 9)
+    bench.ledger.resize(two, 5)
+    bench.ledger.release(three)
+    assert (one.bytes, two.bytes) == (4, 5)
+    bench.ledger.release(two)
+    assert one.bytes == 9
+
+
+def test_room_goes_to_a_lease_that_grows_before_a_new_one() -> None:
+    bench = Bench(10)
+    one, two = bench.ask(4), bench.ask(6)
+    new = bench.ask(3, priority=100)
+    bench.ledger.resize(one, 7)
+    bench.ledger.resize(two, 3)
+    assert one.bytes == 7
+    assert not new.held
+
+
+def test_a_revoked_lease_does_not_grow() -> None:
+    bench = Bench(10)
+    low, rest = bench.ask(4, priority=10, preemptible=True), bench.ask(6)
+    bench.ledger.resize(low, 5)
+    bench.ask(4, priority=90)
+    assert low.state is ClaimState.REVOKING
+    bench.ledger.release(rest)
+    assert low.bytes == 4
+
+
+def test_a_growing_lease_that_is_revoked_for_another_that_grows_leaves_the_line() -> None:
+    bench = Bench(10)
+    high = bench.ask(4, priority=90)
+    low = bench.ask(6, priority=10, preemptible=True)
+    bench.ledger.resize(low, 7)
+    bench.ledger.resize(high, 9)
+    assert (low.state, low.growing_to) == (ClaimState.REVOKING, None)
+    bench.ledger.release(low)
+    assert high.bytes == 9
+
+
+def test_a_grant_waits_until_the_driver_shows_the_bytes() -> None:
+    bench = Bench(10, used=0)
+    first = bench.ask(8)
+    bench.ledger.heartbeat(first, 8)
+    bench.ledger.observe("card-0", 8)
+    second = bench.ask(8)
+    bench.ledger.release(first)
+    assert not second.held
+    bench.ledger.observe("card-0", 0)
+    assert second.held
+
+
+def test_other_use_of_a_card_counts() -> None:
+    bench = Bench(10, used=3)
+    book = bench.ledger.book
+    assert book.room(book.cards["card-0"]) == 7
+    lease = bench.ask(4)
+    assert book.room(book.cards["card-0"]) == 3
+    bench.ledger.observe("card-0", 6)
+    bench.ledger.heartbeat(lease, 3)
+    assert book.room(book.cards["card-0"]) == 3
+    assert not bench.ask(4).held
+
+
+def test_memory_that_is_being_freed_saves_another_lease_from_revocation() -> None:
+    bench = Bench(10, used=0)
+    leases = [bench.ask(5, priority=10, preemptible=True) for _ in range(2)]
+    for lease in leases:
+        bench.ledger.heartbeat(lease, lease.bytes)
+    bench.ledger.observe("card-0", 10)
+    bench.ask(5, priority=90)
+    [first] = bench.revoked()
+    bench.ledger.release(first)
+    assert bench.revoked() == []
+    bench.pass_time(10)
+    assert bench.revoked() == [lease for lease in leases if lease is not first]
+
+
+def test_places_are_told_when_they_change() -> None:
+    bench = Bench(10)
+    holder = bench.ask(10)
+    bench.ask(5, priority=10)
+    bench.ask(4, priority=20)
+    moves = [event for event in bench.ledger.take_events() if isinstance(event, Moved)]
+    assert [(move.requested, move.position, move.available) for move in moves] == [(5, 1, 0), (4, 1, 0), (5, 2, 0)]
+    bench.ledger.heartbeat(holder, 1)
+    assert bench.ledger.take_events() == []

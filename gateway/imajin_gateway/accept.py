@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from imajin_gateway.errors import ApiError
@@ -19,8 +20,8 @@ def media_types(header: str) -> dict[str, float]:
                 try:
                     weight = min(max(float(value), 0.0), 1.0)
                 except ValueError:
-                    weight = 0.0
-        if "/" in name and weight == weight:
+                    weight = math.nan
+        if "/" in name and not math.isnan(weight):
             ranges[name] = weight
     return ranges
 

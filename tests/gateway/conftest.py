@@ -66,6 +66,7 @@ class Doubles(
         self.fail_late: dict[str, status_pb2.Status] = {}
         self.entered = asyncio.Event()
         self.hold: asyncio.Event | None = None
+        self.held = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def enter(self, name: str, requests: list[Any], context: Any) -> None:
@@ -82,6 +83,7 @@ class Doubles(
 
     async def late(self, name: str, context: Any) -> None:
         if self.hold is not None:
+            self.held.set()
             try:
                 await self.hold.wait()
             except asyncio.CancelledError:
@@ -428,7 +430,7 @@ Start = Callable[..., Any]
 @pytest.fixture
 async def start(upstream: str) -> AsyncIterator[Start]:
     """Starts gateways with settings of the test's choice; gives a client for each."""
-    running: list[tuple[Server, Any, httpx.AsyncClient]] = []
+    running: list[tuple[Server, httpx.AsyncClient]] = []
 
     async def one(
         draining: asyncio.Event | None = None, addresses: Addresses | None = None, **settings: Any
@@ -442,15 +444,17 @@ async def start(upstream: str) -> AsyncIterator[Start]:
         server = Server(config)
         server.lifespan = config.lifespan_class(config)
         await server.startup([listener])
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20)
-        running.append((server, listener, client))
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, verify=False)
+        running.append((server, client))
         return client
 
     yield one
-    for server, listener, client in running:
+    for server, client in running:
         await client.aclose()
-        # What Server.serve() does at its end, without waiting for its next tick.
-        await server.shutdown([listener])
+        # Server.shutdown() sleeps a tenth of a second for clients that are still there; here none is.
+        for accepting in server.servers:
+            accepting.close()
+        await server.lifespan.shutdown()
 
 
 @pytest.fixture

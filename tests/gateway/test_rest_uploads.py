@@ -110,7 +110,8 @@ async def test_a_body_above_the_limit_is_refused(declared: bool, start: Start, d
     assert answer.status_code == 413
     assert answer.json()["code"] == "IMAGE_TOO_LARGE"
     assert answer.json()["details"]["limit"] == "100000"
-    assert doubles.seen == []
+    chunks = [request for _, requests, _ in doubles.seen for request in requests if request.HasField("chunk")]
+    assert not any(request.chunk.last for request in chunks)
     text = await http.post("/generate", json={"prompt": "p" * 200_000})
     assert (text.status_code, text.json()["code"]) == (413, "BODY_TOO_LARGE")
     form = await http.post("/process", files={"file": bytes(200_000)})

@@ -1,0 +1,138 @@
+"""Who leaves when: clients in the middle of a call, and the gateway itself as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.gateway.conftest import Doubles, Start
+
+from imajin_gateway.settings import GatewaySettings
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "json": {"method": "POST", "url": "/generate", "json": {"prompt": "p"}},
+    "image": {"method": "POST", "url": "/generate", "json": {"prompt": "p"}, "headers": {"accept": "image/*"}},
+    "unary": {"method": "POST", "url": "/analyze-context", "json": {"description": "d"}},
+    "upload": {
+        "method": "POST",
+        "url": "/process",
+        "content": bytes(2_000_000),
+        "headers": {"content-type": "image/png"},
+    },
+    "events": {"method": "GET", "url": "/jobs/abc123/events"},
+    "download": {"method": "GET", "url": "/jobs/abc123/images/hero"},
+}
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_a_client_that_leaves_cancels_the_call(kind: str, http: httpx.AsyncClient, doubles: Doubles) -> None:
+    doubles.hold = asyncio.Event()
+    request = asyncio.create_task(http.request(**REQUESTS[kind]))
+    await asyncio.wait_for(doubles.held.wait(), 10)
+    request.cancel()
+    await asyncio.wait_for(doubles.cancelled.wait(), 10)
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_upload(start: Start, doubles: Doubles) -> None:
+    http = await start()
+    host, port = http.base_url.host, http.base_url.port
+    _, writer = await asyncio.open_connection(host, port)
+    head = f"POST /process HTTP/1.1\r\nhost: {host}\r\ncontent-type: image/png\r\ncontent-length: 3000000\r\n\r\n"
+    writer.write(head.encode() + bytes(1_500_000))
+    await writer.drain()
+    writer.close()
+    await asyncio.wait_for(doubles.entered.wait(), 10)
+    chunks = [message.chunk for message in doubles.seen[0][1][1:]]
+    assert not any(chunk.last for chunk in chunks)
+    assert (await http.get("/sizes")).status_code == 200
+
+
+async def test_watches_end_when_the_gateway_drains(start: Start, doubles: Doubles) -> None:
+    draining = asyncio.Event()
+    doubles.hold = asyncio.Event()
+    http = await start(draining=draining)
+    async with http.stream("GET", "/jobs/abc123/events") as answer:
+        lines = answer.aiter_lines()
+        await anext(lines)
+        draining.set()
+        rest = [line async for line in lines]
+    assert "event: end" not in rest
+
+
+def gateway(**environment: str) -> Any:
+    return asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "imajin_gateway",
+        env={**os.environ, **environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_a_port_that_is_taken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        process = await gateway(IMAJIN_GATEWAY_ADDRESS=address)
+        _, said = await process.communicate()
+    assert process.returncode == 3
+    assert address in said.decode()
+    assert "IMAJIN_GATEWAY_ADDRESS" in said.decode()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"IMAJIN_GATEWAY_ADDRESS": "nowhere"},
+        {"IMAJIN_GATEWAY_TIMEOUT_SECONDS": "-1"},
+        {"IMAJIN_CONFIG": "/no/file.toml"},
+    ],
+)
+async def test_bad_settings(environment: dict[str, str]) -> None:
+    process = await gateway(**environment)
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert "bad settings" in said.decode()
+
+
+async def test_sigterm_ends_it_though_streams_are_open(upstream: str, doubles: Doubles) -> None:
+    doubles.hold = asyncio.Event()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    process = await gateway(IMAJIN_GATEWAY_ADDRESS=address, IMAJIN_ORCHESTRATOR_ADDRESS=upstream)
+    while b'"serving"' not in await process.stderr.readline():
+        pass
+    async with (
+        httpx.AsyncClient(base_url=f"http://{address}", verify=False) as http,
+        http.stream("GET", "/jobs/abc123/events") as answer,
+    ):
+        lines = answer.aiter_lines()
+        await anext(lines)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 4) == 0
+
+
+def test_settings_come_from_the_file_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "imajin.toml"
+    file.write_text(
+        '[gateway]\ncors_origins = ["https://a.example"]\nheartbeat_seconds = 3\n[addresses]\nprompt = "10.0.0.1:1"\n'
+    )
+    monkeypatch.setenv("IMAJIN_CONFIG", str(file))
+    monkeypatch.setenv("IMAJIN_GATEWAY_HOSTS", "a.example, b.example")
+    monkeypatch.setenv("IMAJIN_VRAM_ADDRESS", "10.0.0.2:2")
+    monkeypatch.setenv("IMAJIN_GATEWAY_ADDRESS", "[::1]:9000")
+    settings = GatewaySettings()
+    assert (settings.cors_origins, settings.heartbeat_seconds) == (["https://a.example"], 3)
+    assert settings.hosts == ["a.example", "b.example"]
+    assert settings.addresses.servers()["prompt"] == "10.0.0.1:1"
+    assert settings.addresses.servers()["vram"] == "10.0.0.2:2"
+    assert settings.bind == ("::1", 9000)

@@ -1,6 +1,323 @@
-"""The OpenAPI file."""
+"""The OpenAPI 3.1 document: paths from the contract's HTTP rules, schemas in the dialect of JSON that the gateway speaks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor
+from google.protobuf.descriptor import FieldDescriptor as F
+
+from imajin_gateway import described, dialect
+from imajin_gateway.contract import VARIABLE, Binding, Method, bindings
+from imajin_gateway.errors import HTTP_STATUS
+from imajin_gateway.incoming import HEADER_FIELDS
+
+Schema = dict[str, Any]
+
+INTRODUCTION = """\
+Names of fields may be sent as shown here or as the contract spells them (`negativePrompt`, `negative_prompt`); unknown ones are refused.
+Enum values are short and lower-case (`convert-webp`); their full names and numbers are taken too. Integers of 64 bits are numbers
+while they are safe in JavaScript, else text. Bytes are base64 (standard or URL-safe, or a `data:` URL), hashes are hexadecimal.
+Fields that were not set are answered with their default where they have one."""
+WELL_KNOWN: dict[str, Schema] = {
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$", "examples": ["1.500s"]},
+}
+SCALARS: dict[int, Schema] = {
+    F.TYPE_BOOL: {"type": "boolean"},
+    F.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
+    F.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    F.TYPE_FLOAT: {"type": "number", "format": "float"},
+    F.TYPE_INT32: {"type": "integer", "format": "int32"},
+    F.TYPE_INT64: {"type": ["integer", "string"], "format": "int64"},
+    F.TYPE_STRING: {"type": "string"},
+    F.TYPE_UINT32: {"type": "integer", "format": "uint32", "minimum": 0},
+    F.TYPE_UINT64: {"type": ["integer", "string"], "format": "uint64"},
+}
+PIXELS = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAd0lEQVR42hXLMRVEIQwAwShBSURQUyNiRFBTIyIiqFF0/7adtxFXlDhiCWKKLlK0q5V2tKXRpta1D/LKkkcuSU7Z5QfjGmUcYxmMaXTjA5fisPyb9G8U+9plH3vZ7Gl3+4O6qtRR63/WVF198K5X3vGWx5te99IPIDlYwZz5r2wAAAAASUVORK5CYII="
+EXAMPLES: dict[str, Any] = {
+    "description": "a happy panda eating watermelon",
+    "prompt": "a happy panda eating watermelon",
+    "sizes": ["hero", "og", "300x600"],
+    "imageData": PIXELS,
+    "operations": ["optimize", "derivatives"],
+    "seed": 7,
+    "width": 64,
+    "height": 64,
+    "widths": [16],
+    "count": 2,
+}
+"""Values that show what a field takes, by name; the image is 8 by 8 pixels."""
 
 
-def openapi() -> dict[str, object]:
+def openapi() -> Schema:
     """The document."""
-    return {}
+    schemas: dict[str, Schema] = {"Error": error_schema()}
+    paths: dict[str, Schema] = {}
+    tags: dict[str, str] = {}
+    for binding in bindings():
+        service = binding.method.descriptor.containing_service
+        tags[tag(binding)] = described.comments().get(service.full_name, "")
+        path = VARIABLE.sub(r"{\1}", binding.template)
+        paths.setdefault(path, {})[binding.verb.lower()] = operation(binding, schemas)
+    paths |= health()
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "imajin",
+            "version": "1",
+            "description": INTRODUCTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "tags": [{"name": name, "description": text} for name, text in tags.items()],
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": dict(sorted(schemas.items()))},
+    }
+
+
+def tag(binding: Binding) -> str:
+    """Heading that an operation stands under."""
+    return str(binding.method.descriptor.containing_service.name).removesuffix("Service")
+
+
+def operation(binding: Binding, schemas: dict[str, Schema]) -> Schema:
+    """One way to call one rpc."""
+    method = binding.method.descriptor
+    text = described.comments().get(method.full_name, "")
+    name = method.name[0].lower() + method.name[1:]
+    main = binding.verb != "DELETE" or not method.name.startswith("Cancel")
+    result: Schema = {
+        "operationId": name if main else f"{name}By{binding.verb.capitalize()}",
+        "tags": [tag(binding)],
+        "summary": re.split(r"(?<=[.;:])\s", text)[0].rstrip(".;:"),
+        "description": text,
+    }
+    if parameters := [*path_parameters(binding, schemas), *query_parameters(binding, schemas), *headers(binding)]:
+        result["parameters"] = parameters
+    if binding.body:
+        result["requestBody"] = {"required": True, "content": request_content(binding, schemas)}
+    result["responses"] = {
+        "200": {"description": "OK", "content": response_content(binding, schemas)},
+        "default": {
+            "description": "An error; `code` says which, and the status follows from it.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        },
+    }
+    return result
+
+
+def path_parameters(binding: Binding, schemas: dict[str, Schema]) -> list[Schema]:
+    """Parameters in the path."""
+    request = binding.method.descriptor.input_type
+    fields = [request.fields_by_name[name] for name in binding.variables]
+    return [
+        {"name": field.name, "in": "path", "required": True, "schema": field_schema(field, schemas)} for field in fields
+    ]
+
+
+def query_parameters(binding: Binding, schemas: dict[str, Schema]) -> list[Schema]:
+    """Parameters in the query: what neither path nor body fills."""
+    if binding.body == "*":
+        return []
+    rest = [
+        field
+        for field in binding.method.descriptor.input_type.fields
+        if field.name not in (*binding.variables, binding.body) and field.type != F.TYPE_MESSAGE
+    ]
+    return [
+        {"name": field.json_name, "in": "query", "required": False, "schema": field_schema(field, schemas)}
+        for field in rest
+    ]
+
+
+def headers(binding: Binding) -> list[Schema]:
+    """Headers that fill a field."""
+    names = binding.method.descriptor.input_type.fields_by_name
+    return [
+        {
+            "name": header.title().replace("Id", "ID") if header == "last-event-id" else header.title(),
+            "in": "header",
+            "required": False,
+            "description": described.comments().get(names[field].full_name, ""),
+            "schema": {"type": "string"},
+        }
+        for header, field in HEADER_FIELDS.items()
+        if field in names
+    ]
+
+
+def request_content(binding: Binding, schemas: dict[str, Schema]) -> Schema:
+    """Bodies by media type."""
+    schema = reference(binding.input, schemas)
+    fields = {field.json_name: field for field in binding.input.fields}
+    example = {name: value for name, value in EXAMPLES.items() if name in fields}
+    content: Schema = {"application/json": {"schema": schema, "example": example}}
+    if binding.takes_image:
+        form = {name: field_schema(field, schemas) for name, field in fields.items() if name != "imageData"}
+        image = {"type": "string", "contentMediaType": "application/octet-stream"}
+        content["multipart/form-data"] = {"schema": {"type": "object", "properties": {"image": image, **form}}}
+        content["image/*"] = {
+            "schema": {"description": "The image itself; every other field goes into the query.", **image}
+        }
+    return content
+
+
+def response_content(binding: Binding, schemas: dict[str, Schema]) -> Schema:
+    """Answers by media type."""
+    content: Schema = {}
+    for offer in binding.offers:
+        if offer == "image/*":
+            content[offer] = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+        elif offer == "text/event-stream":
+            content[offer] = {"schema": events(binding.stream or binding.method, schemas)}
+        elif offer == "application/x-ndjson":
+            content[offer] = {"schema": reference(binding.method.descriptor.output_type, schemas)}
+        else:
+            content[offer] = {"schema": reference(json_answer(binding), schemas)}
+    return content
+
+
+def json_answer(binding: Binding) -> Descriptor:
+    """What a JSON answer holds."""
+    method = binding.method
+    if method.terminal is not None:
+        return dialect.message_of(method.terminal)
+    output = method.descriptor.output_type
+    return dialect.message_of(output.fields_by_name[binding.response_body]) if binding.response_body else output
+
+
+def events(method: Method, schemas: dict[str, Schema]) -> Schema:
+    """A stream of events. OpenAPI 3.1 has no words for one: `x-events` gives the data of each event by its name."""
+    named = {
+        field.name: reference(field.message_type, schemas)
+        if field.type == F.TYPE_MESSAGE
+        else dict(SCALARS[field.type])
+        for field in method.events
+        if field.name not in ("chunk", "heartbeat")
+    }
+    if not named:
+        named = {"message": reference(method.descriptor.output_type, schemas)}
+    named |= {"error": {"$ref": "#/components/schemas/Error"}, "end": {"type": "object"}}
+    listed = ", ".join(f"`{name}`" for name in named)
+    return {
+        "type": "string",
+        "description": f"Server-sent events: {listed}. The data of each is JSON; `end` comes last.",
+        "x-events": named,
+    }
+
+
+def reference(message: Descriptor, schemas: dict[str, Schema]) -> Schema:
+    """A reference to the schema of a message, which is made on the way."""
+    if message.full_name in WELL_KNOWN:
+        return dict(WELL_KNOWN[message.full_name])
+    name = short(message.full_name)
+    if name not in schemas:
+        schema: Schema = {"type": "object", "description": described.comments().get(message.full_name, "")}
+        schemas[name] = schema
+        schema["properties"] = {field.json_name: field_schema(field, schemas) for field in message.fields}
+        if required := [field.json_name for field in message.fields if described.is_required(field.full_name)]:
+            schema["required"] = required
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def short(full_name: str) -> str:
+    """`imajin.common.v1.Size` as `common.Size`."""
+    return full_name.removeprefix("imajin.").replace(".v1.", ".")
+
+
+def field_schema(field: F, schemas: dict[str, Schema]) -> Schema:
+    """The schema of a field, with its comment and limits."""
+    limits = described.limits(field.full_name)
+    items_limits = limits.pop("items", {})
+    numbers = limits.pop("numbers", None) or items_limits.pop("numbers", None)
+    if dialect.is_map(field):
+        _, value = dialect.map_fields(field)
+        schema: Schema = {"type": "object", "additionalProperties": one(value, schemas)}
+    elif field.is_repeated:
+        schema = {"type": "array", "items": {**one(field, schemas, numbers), **items_limits}}
+    else:
+        schema = one(field, schemas, numbers)
+    return {
+        **schema,
+        **limits,
+        **({"description": text} if (text := described.comments().get(field.full_name)) else {}),
+    }
+
+
+def one(field: F, schemas: dict[str, Schema], numbers: list[int] | None = None) -> Schema:
+    """The schema of one value of a field."""
+    if field.type == F.TYPE_MESSAGE:
+        return reference(dialect.message_of(field), schemas)
+    if field.type == F.TYPE_ENUM:
+        return enum_schema(dialect.enum_of(field), numbers)
+    if dialect.is_hash(field):
+        return {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    return dict(SCALARS[field.type])
+
+
+def enum_schema(enum: EnumDescriptor, numbers: list[int] | None) -> Schema:
+    """The values of an enum in short."""
+    values = [value for value in enum.values if value.number and (numbers is None or value.number in numbers)]
+    return {"type": "string", "enum": [dialect.short(value) for value in values]}
+
+
+def error_schema() -> Schema:
+    """What every error looks like."""
+    codes = "\n".join(f"- `{code}`: {status}" for code, status in sorted(HTTP_STATUS.items()))
+    fields = {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"field": {"type": "string"}, "description": {"type": "string"}},
+        },
+    }
+    return {
+        "type": "object",
+        "description": "What went wrong.",
+        "required": ["error", "code", "details"],
+        "properties": {
+            "error": {"type": "string", "description": "For people."},
+            "code": {"type": "string", "description": f"For programs; each has its HTTP status:\n\n{codes}"},
+            "details": {
+                "type": "object",
+                "description": "Facts about this failure; `fields` lists what is wrong with the request.",
+                "properties": {"fields": fields, "retryAfterSeconds": {"type": "number"}},
+                "additionalProperties": {"type": "string"},
+            },
+        },
+        "example": {
+            "error": "GPU out of memory",
+            "code": "GPU_OOM",
+            "details": {"requested": "8GB", "available": "4GB"},
+        },
+    }
+
+
+def health() -> dict[str, Schema]:
+    """The paths of the gateway itself."""
+    states = {"type": "string", "enum": ["serving", "not-serving", "unknown", "unreachable"]}
+    schema = {
+        "type": "object",
+        "properties": {
+            "status": {"type": "string", "enum": ["ok", "degraded"]},
+            "gateway": {"type": "string", "enum": ["serving"]},
+            "servers": {"type": "object", "additionalProperties": states},
+        },
+    }
+    answer = {"content": {"application/json": {"schema": schema}}}
+    well = {"200": {"description": "All serve.", **answer}, "503": {"description": "At least one does not.", **answer}}
+    live = {"200": {"description": "The gateway answers.", **answer}}
+    return {
+        "/health": {
+            "get": {"operationId": "health", "tags": ["Gateway"], "summary": "State of every server", "responses": well}
+        },
+        "/health/live": {
+            "get": {
+                "operationId": "live",
+                "tags": ["Gateway"],
+                "summary": "Whether the gateway answers",
+                "responses": live,
+            }
+        },
+    }

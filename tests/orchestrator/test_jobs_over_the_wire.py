@@ -11,6 +11,8 @@ import pytest
 from imajin.common.v1 import image_pb2
 from imajin.job.v1 import job_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
+from imajin_servers.orchestrator.jobs.threaded import FolderRefused
+from imajin_servers.runtime.errors import QueueFull
 from imajin_servers.runtime.images import Assembly
 
 QUEUED, PROCESSING, COMPLETED, FAILED, CANCELLED = (
@@ -317,9 +319,29 @@ async def test_jobs_and_images_outlive_the_server_and_then_expire(stopped_house:
 
 
 async def test_two_orchestrators_do_not_share_a_directory(house: Any) -> None:
-    with pytest.raises(Exception, match="in use by another orchestrator"):
+    with pytest.raises(FolderRefused, match="in use by another orchestrator"):
         async with house.running():
             pass
+
+
+async def test_a_file_that_is_no_database_is_refused_and_kept(stopped_house: Any) -> None:
+    stopped_house.folder.mkdir()
+    (stopped_house.folder / "jobs.sqlite3").write_text("somebody's notes, which are long enough to be a header" * 40)
+    with pytest.raises(FolderRefused, match="not a database"):
+        async with stopped_house.running():
+            pass
+    assert "notes" in (stopped_house.folder / "jobs.sqlite3").read_text()
+
+
+async def test_a_job_waits_where_a_caller_is_told_to_come_again(house: Any, refused: Any, clock: Any) -> None:
+    house.diffusion.error = QueueFull("too many", retry_after=7)
+    answer = await refused(house.orchestrator.Generate(orchestrator_pb2.GenerateRequest(prompt="a cat")))
+    assert (answer.reason, answer.retry_after) == ("QUEUE_FULL", 7)
+    job_id = await submit(house)
+    await clock.until_asleep(7)
+    house.diffusion.error = None
+    clock.advance(7)
+    assert (await house.ended(job_id)).status == COMPLETED
 
 
 async def test_jobs_are_listed_in_pages_and_by_status(house: Any, refused: Any) -> None:

@@ -18,7 +18,7 @@ from imajin_servers.orchestrator.flows.submitting import Submitting
 from imajin_servers.orchestrator.flows.worker import Worker
 from imajin_servers.orchestrator.job_servicer import JobServicer
 from imajin_servers.orchestrator.jobs.store import JobStore, Work
-from imajin_servers.orchestrator.jobs.threaded import FolderInUse, SqliteJobStore
+from imajin_servers.orchestrator.jobs.threaded import FolderRefused, SqliteJobStore
 from imajin_servers.orchestrator.jobs.watching import Watchers, Watching
 from imajin_servers.orchestrator.peers.diffusion import Diffusion
 from imajin_servers.orchestrator.peers.processing import Processing
@@ -33,11 +33,11 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def build(settings: OrchestratorSettings, lifetime: Lifetime) -> AsyncIterator[Sequence[Service]]:
-    """The orchestrator's services. Ends the process with a line to read when its data directory is in use."""
+    """The orchestrator's services. Ends the process with a line to read when its data directory can't be used."""
     try:
         async with assembled(settings, lifetime, SystemClock()) as services:
             yield services
-    except FolderInUse as error:
+    except FolderRefused as error:
         raise SystemExit(f"imajin orchestrator: {error}; set IMAJIN_ORCHESTRATOR_DATA_DIR") from error
 
 
@@ -45,7 +45,7 @@ async def build(settings: OrchestratorSettings, lifetime: Lifetime) -> AsyncIter
 async def assembled(
     settings: OrchestratorSettings, lifetime: Lifetime, clock: Clock
 ) -> AsyncIterator[Sequence[Service]]:
-    """The orchestrator's services on `clock`. Raises FolderInUse."""
+    """The orchestrator's services on `clock`. Raises FolderRefused."""
     watchers = Watchers()
     async with (
         connect(settings.addresses.diffusion) as to_diffusion,
@@ -57,16 +57,20 @@ async def assembled(
         diffusion = Diffusion(to_diffusion, settings.max_image_bytes)
         processing = Processing(to_processing, settings.max_image_bytes)
         sizes = Sizes(settings.named_sizes, settings.min_kept, diffusion)
-        batch = BatchSizes(sizes, diffusion, processing, settings.concurrent_crops, settings.preview_interval)
+        # Nobody holds the line for a job, so it waits where a caller is told to come again.
+        patient = (
+            Diffusion(to_diffusion, settings.max_image_bytes, clock),
+            Processing(to_processing, settings.max_image_bytes, clock),
+        )
+        batch = BatchSizes(sizes, *patient, settings.concurrent_crops, settings.preview_interval)
 
         async def flow(work: Work, run: Run) -> None:
-            await diffusion.wait(settings.wait_for_servers_seconds)
-            await processing.wait(settings.wait_for_servers_seconds)
+            for server in patient:
+                await server.wait(settings.wait_for_servers_seconds)
             if work.job.kind == job_pb2.JOB_KIND_BATCH_SIZES:
                 await batch.run(orchestrator_pb2.SubmitBatchSizesRequest.FromString(work.request), run)
             else:
-                request = orchestrator_pb2.GenerateRequest.FromString(work.request)
-                await generate_job(request, run, diffusion, processing)
+                await generate_job(orchestrator_pb2.GenerateRequest.FromString(work.request), run, *patient)
 
         worker = Worker(store, watchers, flow, clock, settings.concurrent_jobs)
         for job_id in await store.recover():

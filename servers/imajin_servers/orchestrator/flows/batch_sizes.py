@@ -25,8 +25,6 @@ GENERATED = 0.8
 DETECTED = 0.85
 LARGEST_UPSCALE = 16.0
 """The contract's limit of ClipFocal."""
-ROUNDING = 1.05
-"""A cut is whole pixels of a base that may be small, so it is enlarged a little more than the plan says."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ class BatchSizes:
                     height=crop.size.height,
                     focal_point=image_pb2.Point(x=focal_point.x, y=focal_point.y),
                     format=request.format,
-                    max_upscale=min(model.max_upscale * ROUNDING, LARGEST_UPSCALE),
+                    max_upscale=min(max(model.max_upscale, 1.0), LARGEST_UPSCALE),
                 )
                 if request.HasField("text_overlay"):
                     spec.text_overlay.CopyFrom(request.text_overlay)

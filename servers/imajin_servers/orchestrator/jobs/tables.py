@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -14,41 +13,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from imajin.common.v1 import error_pb2, progress_pb2
 from imajin.job.v1 import job_pb2
 from imajin_servers.orchestrator.jobs.results import Results
+from imajin_servers.orchestrator.jobs.schema import opened
 from imajin_servers.orchestrator.jobs.store import FINAL, JobPage, Submission, Work
 from imajin_servers.runtime.errors import InvalidArgument, JobNotFound, NotFound, QueueFull, RequestIdReused
 
-VERSION = 1
 RETRY_SECONDS = 5.0
 TERMINAL = "job"
-SCHEMA = """
-CREATE TABLE jobs (
-    number      INTEGER PRIMARY KEY AUTOINCREMENT,
-    job_id      TEXT NOT NULL UNIQUE,
-    status      INTEGER NOT NULL,
-    priority    INTEGER NOT NULL,
-    request_id  TEXT UNIQUE,
-    fingerprint BLOB NOT NULL,
-    request     BLOB NOT NULL,
-    expires     REAL,
-    body        BLOB NOT NULL
-);
-CREATE INDEX jobs_line ON jobs (status, priority DESC, number);
-CREATE INDEX jobs_expiry ON jobs (expires) WHERE expires IS NOT NULL;
-CREATE TABLE events (
-    job_id   TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    phase    TEXT NOT NULL,
-    body     BLOB NOT NULL,
-    PRIMARY KEY (job_id, sequence)
-) WITHOUT ROWID;
-CREATE TABLE images (
-    job_id TEXT NOT NULL,
-    name   TEXT NOT NULL,
-    sha256 BLOB NOT NULL,
-    PRIMARY KEY (job_id, name)
-) WITHOUT ROWID;
-CREATE INDEX images_content ON images (sha256);
-"""
 
 
 class JobTables:
@@ -63,14 +33,7 @@ class JobTables:
         self.max_queued = max_queued
         self.changed: set[str] = set()
         self.results = Results(folder / "results")
-        self.db = sqlite3.connect(folder / "jobs.sqlite3", isolation_level=None)
-        self.db.execute("PRAGMA journal_mode=WAL")
-        self.db.execute("PRAGMA synchronous=NORMAL")
-        (version,) = self.db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self.db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
-        elif version != VERSION:
-            raise RuntimeError(f"{folder} was written by another version of imajin (tables {version}, not {VERSION})")
+        self.db = opened(folder / "jobs.sqlite3")
         self.results.keep_only({row[0] for row in self.db.execute("SELECT DISTINCT sha256 FROM images")})
 
     def close(self) -> None:
@@ -182,6 +145,7 @@ class JobTables:
             # In this thread and transaction, so that no sweep can come between the file and the row that needs it.
             sha256 = self.results.put(data)
             kept = job.images[name]
+            replaced = kept.sha256
             kept.CopyFrom(image)
             kept.url = f"/jobs/{job_id}/images/{quote(name, safe='')}"
             kept.bytes = len(data)
@@ -189,6 +153,7 @@ class JobTables:
             self.db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?)", (job_id, name, sha256))
             ready = job_pb2.ImageReady(name=name, image=kept)
             self.append(job, job_pb2.WatchJobResponse(image_ready=ready), "image")
+        self.drop_unneeded({replaced} - {b""})
 
     def note(self, job_id: str, facts: job_pb2.Job) -> None:
         """See JobStore."""
@@ -281,11 +246,15 @@ class JobTables:
             }
             for table in ("images", "events", "jobs"):
                 self.db.executemany(f"DELETE FROM {table} WHERE job_id = ?", expired)
+        self.drop_unneeded(content)
+        self.changed.update(job_id for (job_id,) in expired)
+        return len(expired)
+
+    def drop_unneeded(self, content: Iterable[bytes]) -> None:
+        """Deletes the files of this `content` that no job needs any more."""
         for sha256 in content:
             if not self.db.execute("SELECT 1 FROM images WHERE sha256 = ? LIMIT 1", (sha256,)).fetchone():
                 self.results.remove(sha256)
-        self.changed.update(job_id for (job_id,) in expired)
-        return len(expired)
 
     def renumber(self) -> None:
         """Tells the queued jobs their place in the line, where it changed."""

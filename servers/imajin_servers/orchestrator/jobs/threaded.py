@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from imajin.common.v1 import error_pb2, progress_pb2
 from imajin.job.v1 import job_pb2
 from imajin_servers.orchestrator.clock import Clock
+from imajin_servers.orchestrator.jobs.schema import WrongTables
 from imajin_servers.orchestrator.jobs.store import JobPage, Submission, Work
 from imajin_servers.orchestrator.jobs.tables import JobTables
 
@@ -22,19 +24,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class FolderInUse(Exception):
-    """Another orchestrator works on the same data directory."""
+class FolderRefused(Exception):
+    """The data directory can't be used."""
 
 
 @contextmanager
 def sole_user(folder: Path) -> Iterator[None]:
-    """Holds `folder` for this process. Raises FolderInUse when another one does: it would fail that one's jobs."""
+    """Holds `folder` for this process. Raises FolderRefused when another one does: they would fail each other's jobs."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise FolderInUse(f"{folder} is in use by another orchestrator") from error
+        except BlockingIOError as error:
+            raise FolderRefused(f"{folder} is in use by another orchestrator") from error
         yield
 
 
@@ -57,14 +59,17 @@ class SqliteJobStore:
         max_queued: int,
         changed: Callable[[Iterable[str]], None],
     ) -> AsyncIterator[SqliteJobStore]:
-        """The store in `folder`, which is made where there is none. Raises FolderInUse."""
+        """The store in `folder`, which is made where there is none. Raises FolderRefused."""
         loop = asyncio.get_running_loop()
-        with sole_user(folder), ThreadPoolExecutor(1, "jobs") as thread:
-            tables = await loop.run_in_executor(thread, JobTables, folder, clock.now, retention_seconds, max_queued)
+        with ExitStack() as stack:
             try:
-                yield cls(tables, thread, changed)
-            finally:
-                thread.submit(tables.close)
+                stack.enter_context(sole_user(folder))
+                thread = stack.enter_context(ThreadPoolExecutor(1, "jobs"))
+                tables = await loop.run_in_executor(thread, JobTables, folder, clock.now, retention_seconds, max_queued)
+            except (OSError, sqlite3.Error, WrongTables) as error:
+                raise FolderRefused(f"{folder} can't be used: {error}") from error
+            stack.callback(thread.submit, tables.close)
+            yield cls(tables, thread, changed)
 
     async def run(self, operation: Callable[[], T]) -> T:
         """Runs `operation` in the thread. It runs to its end, and is told about, even where the caller is cancelled."""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import structlog
-from google.protobuf.message import Message
 
+from imajin_servers.orchestrator.clock import Clock
 from imajin_servers.runtime import status
 from imajin_servers.runtime.calls import REQUEST_ID
-from imajin_servers.runtime.errors import Cancelled, ServerUnavailable
+from imajin_servers.runtime.errors import Cancelled, QueueFull, ServerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 T = TypeVar("T")
-AnswerT = TypeVar("AnswerT", bound=Message)
+RETRY_SECONDS = 1.0
 
 
 def ids() -> Sequence[tuple[str, str]]:
@@ -41,21 +41,38 @@ def answers_of(server: str) -> Iterator[None]:
         raise mapped from error
 
 
-async def stream(server: str, call: grpc.aio.Call) -> AsyncGenerator[Any, None]:
-    """The answers of a streaming call, which is cancelled when this generator is closed (design trap 4)."""
-    answers: Any = call
-    try:
-        with answers_of(server):
-            async for answer in answers:
-                yield answer
-    finally:
-        call.cancel()
+async def stream(
+    server: str, start: Callable[[], grpc.aio.Call], patience: Clock | None = None
+) -> AsyncGenerator[Any, None]:
+    """The answers of a streaming call, which is cancelled when this generator is closed (an abandoned one goes on).
+
+    With `patience` a call that finds the server's line full is started again when the server says so.
+    """
+    while True:
+        call: Any = start()
+        try:
+            with answers_of(server):
+                async for answer in call:
+                    yield answer
+            return
+        except QueueFull as full:
+            if patience is None:
+                raise
+            await patience.sleep(full.retry_after or RETRY_SECONDS)
+        finally:
+            call.cancel()
 
 
-async def single(server: str, call: Awaitable[T]) -> T:
-    """The one answer of a call."""
-    with answers_of(server):
-        return await call
+async def single(server: str, start: Callable[[], Awaitable[T]], patience: Clock | None = None) -> T:
+    """The one answer of a call, as `stream` gives many."""
+    while True:
+        try:
+            with answers_of(server):
+                return await start()
+        except QueueFull as full:
+            if patience is None:
+                raise
+            await patience.sleep(full.retry_after or RETRY_SECONDS)
 
 
 async def wait_for_server(server: str, channel: grpc.aio.Channel, seconds: float) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 
 from imajin.common.v1 import image_pb2, model_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
+from imajin_servers.orchestrator.clock import Clock
 from imajin_servers.orchestrator.peers import calls
 from imajin_servers.runtime.errors import DeadlineExceeded, Internal, ModelNotFound, ServerUnavailable
 from imajin_servers.runtime.images import Assembly, Image
@@ -29,10 +31,11 @@ class Drawn:
 class Diffusion:
     """Calls to the diffusion server. Keeps the registry as last seen, for when the server is just starting again."""
 
-    def __init__(self, channel: grpc.aio.Channel, max_image_bytes: int) -> None:
+    def __init__(self, channel: grpc.aio.Channel, max_image_bytes: int, patience: Clock | None = None) -> None:
         self.channel = channel
         self.stub: diffusion_pb2_grpc.DiffusionServiceAsyncStub = diffusion_pb2_grpc.DiffusionServiceStub(channel)
         self.max_image_bytes = max_image_bytes
+        self.patience = patience
         self.registry: list[diffusion_pb2.Model] = []
 
     async def wait(self, seconds: float) -> None:
@@ -44,7 +47,8 @@ class Diffusion:
     ) -> AsyncGenerator[progress_pb2.Progress | image_pb2.Preview | Drawn, None]:
         """Progress and previews as they come, and last what was drawn. Closing this generator cancels the call."""
         assembly = Assembly(self.max_image_bytes)
-        async with aclosing(calls.stream(SERVER, self.stub.Generate(request, metadata=calls.ids()))) as answers:
+        call = partial(self.stub.Generate, request, metadata=calls.ids())
+        async with aclosing(calls.stream(SERVER, call, self.patience)) as answers:
             async for answer in answers:
                 match answer.WhichOneof("event"):
                     case "progress":
@@ -63,7 +67,12 @@ class Diffusion:
         try:
             answer = await calls.single(
                 SERVER,
-                self.stub.ListModels(diffusion_pb2.ListModelsRequest(), metadata=calls.ids(), timeout=LIST_SECONDS),
+                partial(
+                    self.stub.ListModels,
+                    diffusion_pb2.ListModelsRequest(),
+                    metadata=calls.ids(),
+                    timeout=LIST_SECONDS,
+                ),
             )
         except (ServerUnavailable, DeadlineExceeded):
             if not self.registry:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
 
 from imajin.common.v1 import image_pb2, progress_pb2
 from imajin.processing.v1 import processing_pb2, processing_pb2_grpc
+from imajin_servers.orchestrator.clock import Clock
 from imajin_servers.orchestrator.peers import calls
 from imajin_servers.runtime.errors import Internal, NotFound
 from imajin_servers.runtime.images import Assembly, Image, chunks
@@ -48,10 +50,11 @@ async def upload(image: Image) -> Upload:
 class Processing:
     """Calls to the processing server."""
 
-    def __init__(self, channel: grpc.aio.Channel, max_image_bytes: int) -> None:
+    def __init__(self, channel: grpc.aio.Channel, max_image_bytes: int, patience: Clock | None = None) -> None:
         self.channel = channel
         self.stub: processing_pb2_grpc.ProcessingServiceAsyncStub = processing_pb2_grpc.ProcessingServiceStub(channel)
         self.max_image_bytes = max_image_bytes
+        self.patience = patience
 
     async def wait(self, seconds: float) -> None:
         """Waits until the server can be reached. Raises ServerUnavailable."""
@@ -67,7 +70,7 @@ class Processing:
             for chunk in source:
                 yield processing_pb2.ProcessRequest(chunk=chunk)
 
-        async with aclosing(self.outputs(self.stub.Process(requests(), metadata=calls.ids()))) as events:
+        async with aclosing(self.outputs(lambda: self.stub.Process(requests(), metadata=calls.ids()))) as events:
             async for event in events:
                 yield event
 
@@ -81,7 +84,9 @@ class Processing:
             for chunk in source:
                 yield processing_pb2.CreateDerivativesRequest(chunk=chunk)
 
-        async with aclosing(self.outputs(self.stub.CreateDerivatives(requests(), metadata=calls.ids()))) as events:
+        async with aclosing(
+            self.outputs(lambda: self.stub.CreateDerivatives(requests(), metadata=calls.ids()))
+        ) as events:
             async for event in events:
                 yield event
 
@@ -95,7 +100,7 @@ class Processing:
             for chunk in source:
                 yield processing_pb2.ClipFocalRequest(chunk=chunk)
 
-        async with aclosing(self.outputs(self.stub.ClipFocal(requests(), metadata=calls.ids()))) as events:
+        async with aclosing(self.outputs(lambda: self.stub.ClipFocal(requests(), metadata=calls.ids()))) as events:
             async for result, outputs in events:
                 return result, outputs.image(result.image_index)
         raise Internal("the processing server ended without a result")
@@ -108,23 +113,25 @@ class Processing:
             for chunk in source:
                 yield processing_pb2.DetectFocalPointRequest(chunk=chunk)
 
-        call = self.stub.DetectFocalPoint(requests(), metadata=calls.ids())
-        return (await calls.single(SERVER, call)).focal_point
+        answer = await calls.single(
+            SERVER, lambda: self.stub.DetectFocalPoint(requests(), metadata=calls.ids()), self.patience
+        )
+        return answer.focal_point
 
     async def check_family(self, name: str) -> None:
         """Raises NotFound for a family that the server does not know; an empty name is its default."""
         if not name:
             return
-        call = self.stub.ListFamilies(processing_pb2.ListFamiliesRequest(), metadata=calls.ids())
+        call = partial(self.stub.ListFamilies, processing_pb2.ListFamiliesRequest(), metadata=calls.ids())
         known = sorted((await calls.single(SERVER, call)).families)
         if name not in known:
             text = ", ".join(known)
             raise NotFound(f"no family {name!r}; there are: {text}", metadata={"name": name, "known": text})
 
-    async def outputs(self, call: grpc.aio.Call) -> AsyncGenerator[Any, None]:
+    async def outputs(self, start: Callable[[], grpc.aio.Call]) -> AsyncGenerator[Any, None]:
         """Progress of a call as it comes, and last its result with the images that came before it."""
         outputs = Outputs(self.max_image_bytes)
-        async with aclosing(calls.stream(SERVER, call)) as answers:
+        async with aclosing(calls.stream(SERVER, start, self.patience)) as answers:
             async for answer in answers:
                 match answer.WhichOneof("event"):
                     case "chunk":

@@ -1,0 +1,1 @@
+"""The prompt server: a description in, cultural classification and prompts out."""

@@ -1,0 +1,1 @@
+"""Reasoning by a language model: engines behind one interface, and what is asked of them."""

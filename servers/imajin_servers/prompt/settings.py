@@ -1,0 +1,71 @@
+"""Settings of the prompt server: `[prompt]` in the file, `IMAJIN_PROMPT_*` in the environment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from imajin_servers.runtime.settings import ServerSettings
+
+# Names that pages use, in pixels; what counts here is their shape.
+SIZES = {
+    "hero": (1920, 1080),
+    "og": (1200, 630),
+    "banner": (1500, 500),
+    "header": (1500, 500),
+    "card": (800, 600),
+    "thumbnail": (640, 360),
+    "video": (1280, 720),
+    "square": (1080, 1080),
+    "avatar": (512, 512),
+    "icon": (512, 512),
+    "sidebar": (300, 600),
+    "story": (1080, 1920),
+    "pin": (1000, 1500),
+    "poster": (1200, 1800),
+    "phone": (1080, 2340),
+}
+
+
+class PromptSettings(ServerSettings):
+    """What the prompt server can be told."""
+
+    section = "prompt"
+    model_config = SettingsConfigDict(env_prefix="IMAJIN_PROMPT_")
+
+    engine: Literal["embedded", "openai", "vllm"] = "embedded"
+    """Which language model reasons."""
+    model: str = ""
+    """Model: a GGUF file for `embedded`, a name for `openai`, a name or directory for `vllm`; each has a default."""
+    llm_timeout_seconds: float = Field(120.0, gt=0, le=3600)
+    """How long the reasoning may take, where the caller's deadline doesn't end it before."""
+    max_waiting: int = Field(16, ge=0, le=1000)
+    """Requests that may wait for the language model; more are refused with QUEUE_FULL."""
+    sizes: dict[str, tuple[int, int]] = Field(default_factory=lambda: dict(SIZES))
+    """Named sizes in pixels, which decide the aspect."""
+
+    lease: Literal["auto", "off"] = "auto"
+    """Whether the model holds a VRAM lease while it is in memory; `auto` does without where no vram server answers."""
+    lease_priority: int = Field(50, ge=0, le=100)
+    """Priority of that lease; higher ones are granted first and may preempt lower ones."""
+    lease_wait_seconds: float = Field(60.0, gt=0, le=3600)
+    """How long to wait for the lease; at most the time that the reasoning has."""
+
+    openai_base_url: str = "http://127.0.0.1:8000/v1"
+    """An OpenAI-compatible endpoint: vLLM, Ollama, llama.cpp, or a hosted one."""
+    openai_api_key: SecretStr = SecretStr("")
+    openai_capable: bool = True
+    """Whether that model writes whole prompts; if not, it is asked to choose and to fill slots like the embedded one."""
+
+    tensor_parallel_size: int = Field(1, ge=1)
+    """vllm: cards that share the model."""
+    quantization: str = ""
+    """vllm: such as `fp8`; empty for that of the checkpoint."""
+    max_model_len: int = Field(16384, ge=1024)
+    """vllm: tokens of prompt and answer."""
+    gpu_memory_utilization: float = Field(0.85, gt=0, le=1)
+    """vllm: fraction of each card that it takes."""
+    reasoning_parser: str = "deepseek_r1"
+    """vllm: how the model marks its reasoning; empty for models that don't reason aloud."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -11,8 +12,14 @@ from imajin.common.v1 import image_pb2
 from imajin_servers.processing.decode import Source, inspect, inspect_raw
 from imajin_servers.processing.settings import Limits
 from imajin_servers.processing.work import Reserve
-from imajin_servers.runtime.errors import DeadlineExceeded, InvalidArgument
+from imajin_servers.runtime.errors import DeadlineExceeded, ImajinError, InvalidArgument
 from imajin_servers.runtime.images import Assembly
+
+LINGER_BYTES = 64 * 1024 * 1024
+"""What is read and thrown away of a refused upload, so that the refusal arrives."""
+LINGER_SECONDS = 1.0
+LINGER_MESSAGE = 1024 * 1024
+"""What a message that the contract forbids counts for."""
 
 
 class Spec(Protocol):
@@ -72,6 +79,28 @@ async def receive(
             return await read(requests, check, limits, reserve)
     except TimeoutError:
         raise DeadlineExceeded(f"the image did not arrive within {seconds:g} seconds") from None
+    except ImajinError:
+        await discard(requests)
+        raise
+
+
+async def discard(requests: AsyncIterator[Request[SpecT]]) -> None:
+    """Reads on for a little, so that the client is through with sending when the error reaches it.
+
+    A Python client whose write fails because the call has ended reports that failure in place of the status that the
+    call ended with (https://github.com/grpc/grpc/issues/36066).
+    """
+    left = LINGER_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0:
+                try:
+                    left -= len((await anext(requests)).chunk.data)
+                except StopAsyncIteration:
+                    return
+                except InvalidArgument:
+                    # Of a message that is thrown away anyhow.
+                    left -= LINGER_MESSAGE
 
 
 async def read(

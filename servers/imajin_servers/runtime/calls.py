@@ -68,7 +68,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         def checked(request: Any) -> Any:
             if handler.request_streaming:
-                return validated(request)
+                return Validated(request)
             validate(request)
             return request
 
@@ -98,11 +98,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return make(unary, handler.request_deserializer, handler.response_serializer)
 
 
-async def validated(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
-    """The messages of a client's stream, each held against the contract."""
-    async for request in requests:
+class Validated:
+    """The messages of a client's stream, each held against the contract. It can be read on after a refusal."""
+
+    def __init__(self, requests: AsyncIterator[Message]) -> None:
+        self.requests = aiter(requests)
+
+    def __aiter__(self) -> Validated:
+        """Itself."""
+        return self
+
+    async def __anext__(self) -> Message:
+        """The next message. Raises InvalidArgument."""
+        request = await anext(self.requests)
         validate(request)
-        yield request
+        return request
 
 
 class Around:

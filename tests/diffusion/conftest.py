@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable
@@ -14,12 +13,16 @@ import pytest
 
 from imajin.diffusion.v1 import diffusion_pb2 as pb
 from imajin.diffusion.v1 import diffusion_pb2_grpc
+from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
 from imajin_servers.diffusion.build import build
 from imajin_servers.diffusion.settings import DiffusionSettings
 from imajin_servers.runtime.calls import CallInterceptor
 from imajin_servers.runtime.channels import connect
+from imajin_servers.runtime.leases import LeaseClient
 from imajin_servers.runtime.server import OPTIONS, Lifetime
 from imajin_servers.runtime.settings import Addresses
+from imajin_servers.vram.__main__ import build as build_vram
+from imajin_servers.vram.settings import VramSettings
 
 Events = list[pb.GenerateResponse]
 
@@ -63,9 +66,14 @@ class Running:
     stub: Any
     server: grpc.aio.Server
 
+    def request(self, **fields: Any) -> pb.GenerateRequest:
+        return pb.GenerateRequest(**{"prompt": "a happy panda", "steps": 3, "seed": 1, **fields})
+
+    async def loaded(self) -> bool:
+        return any(model.loaded for model in (await self.stub.ListModels(pb.ListModelsRequest())).models)
+
     async def generate(self, timeout: float | None = None, **request: Any) -> Heard:
-        wanted = {"prompt": "a happy panda", "steps": 3, "seed": 1, **request}
-        call = self.stub.Generate(pb.GenerateRequest(**wanted), timeout=timeout)
+        call = self.stub.Generate(self.request(**request), timeout=timeout)
         heard = Heard()
         try:
             async for event in call:
@@ -76,7 +84,7 @@ class Running:
 
     async def begun(self, **request: Any) -> Any:
         """A call that is past its first steps."""
-        call = self.stub.Generate(pb.GenerateRequest(**{"prompt": "a red apple", "steps": 150, **request}))
+        call = self.stub.Generate(self.request(**{"steps": 150, **request}))
         async for event in call:
             if event.progress.HasField("denoising") and event.progress.denoising.step > 0:
                 return call
@@ -112,7 +120,45 @@ def start() -> Callable[..., contextlib.AbstractAsyncContextManager[Running]]:
     return running
 
 
-async def eventually(holds: Callable[[], bool]) -> None:
-    """Returns when `holds` does; the test's timeout is the limit."""
-    while not holds():
-        await asyncio.sleep(0.01)
+@dataclass
+class Vram:
+    """A vram server with one simulated card."""
+
+    address: str
+    stub: Any
+    client: LeaseClient
+
+    async def until(self, wanted: Callable[[list[Any]], bool]) -> list[Any]:
+        """The leases as soon as they are as `wanted`; the watch says when they change."""
+        call = self.stub.WatchLeases(vram_lease_pb2.WatchLeasesRequest())
+        try:
+            async for answer in call:
+                if wanted(list(answer.leases)):
+                    return list(answer.leases)
+        finally:
+            call.cancel()
+        raise AssertionError("the watch ended")
+
+
+@contextlib.asynccontextmanager
+async def carded(size: int) -> AsyncIterator[Vram]:
+    settings = VramSettings(cards="simulated", simulated_bytes=size, watch_seconds=0, ageing_seconds=0)
+    lifetime = Lifetime()
+    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    async with build_vram(settings, lifetime) as services:
+        for service in services:
+            service.add(service.servicer, server)
+        await server.start()
+        channel = connect(address)
+        try:
+            yield Vram(address, vram_lease_pb2_grpc.VramLeaseServiceStub(channel), LeaseClient(channel))
+        finally:
+            await channel.close()
+            await server.stop(0)
+
+
+@pytest.fixture
+def card() -> Callable[[int], contextlib.AbstractAsyncContextManager[Vram]]:
+    """Starts a vram server with a card of that many bytes."""
+    return carded

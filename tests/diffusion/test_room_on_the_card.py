@@ -1,0 +1,118 @@
+"""Leases: held while the card is used, waited for, asked back, and gone when a call is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+
+from imajin_servers.runtime.status import from_call
+
+MIB = 1024**2
+MODEL = "diffusion/embedded"
+WORK = "diffusion/embedded work"
+
+
+def holders(leases: list[Any]) -> list[str]:
+    return sorted(lease.holder for lease in leases)
+
+
+async def test_work_is_leased_while_it_lasts_and_the_model_while_it_is_loaded(start: Any, card: Any) -> None:
+    async with card(1024 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        call = await server.begun()
+        leases = await vram.until(lambda leases: len(leases) == 2)
+        assert holders(leases) == [MODEL, WORK]
+        assert {lease.holder: lease.preemptible for lease in leases} == {MODEL: True, WORK: False}
+        call.cancel()
+        assert holders(await vram.until(lambda leases: len(leases) < 2)) == [MODEL]
+        await server.generate(steps=1, width=64, height=64)
+        assert holders(await vram.until(lambda leases: len(leases) < 2)) == [MODEL]
+    # The card is gone with its server; the diffusion server's end released the model before.
+
+
+async def test_more_than_the_card_has_is_out_of_memory_with_both_figures(start: Any, card: Any) -> None:
+    async with card(512 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await server.generate(width=4096, height=4096)
+        error = from_call(refused.value)
+        assert (error.reason, error.message) == ("GPU_OOM", "GPU out of memory")
+        assert int(error.metadata["requested_bytes"]) > int(error.metadata["available_bytes"]) >= 0
+        assert holders(await vram.until(lambda leases: True)) == [MODEL]
+        assert (await server.generate(steps=1, width=64, height=64)).result.steps == 1
+
+
+async def test_a_model_larger_than_the_card_is_out_of_memory(start: Any, card: Any) -> None:
+    async with card(16 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await server.generate()
+        assert from_call(refused.value).reason == "GPU_OOM"
+        assert not await vram.until(lambda leases: True)
+
+
+async def test_waiting_for_room_is_told_and_ends(start: Any, card: Any) -> None:
+    async with card(1024 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        foreign = await vram.client.acquire(1000 * MIB, holder="training")
+        call = server.stub.Generate(server.request(steps=1))
+        phases = []
+        async for event in call:
+            phase = event.progress.WhichOneof("phase")
+            if phase == "waiting_for_vram" and "waiting_for_vram" not in phases:
+                waiting = event.progress.waiting_for_vram
+                assert waiting.position == 1
+                assert waiting.requested_bytes > waiting.available_bytes
+                await foreign.release()
+            phases.append(phase)
+        assert "waiting_for_vram" in phases
+        assert "denoising" in phases
+
+
+async def test_whoever_stops_waiting_leaves_the_line(start: Any, card: Any) -> None:
+    async with card(1024 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        foreign = await vram.client.acquire(1000 * MIB, holder="training")
+        call = server.stub.Generate(server.request(prompt="a cat"))
+        async for event in call:
+            if event.progress.HasField("waiting_for_vram"):
+                break
+        call.cancel()
+        assert holders(await vram.until(lambda leases: len(leases) == 1)) == ["training"]
+        await foreign.release()
+
+
+async def test_asked_back_in_the_middle_it_pauses_and_goes_on_with_the_same_bits(start: Any, card: Any) -> None:
+    fields: dict[str, Any] = {"prompt": "a red apple", "steps": 30, "seed": 5, "width": 64, "height": 64}
+    async with card(400 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        undisturbed = await server.generate(**fields)
+        call = server.stub.Generate(server.request(**fields))
+        data, phases, foreign = b"", [], None
+        async for event in call:
+            if event.HasField("progress"):
+                phases.append(event.progress.WhichOneof("phase"))
+            if event.progress.HasField("denoising") and event.progress.denoising.step >= 2 and foreign is None:
+                foreign = await vram.client.acquire(300 * MIB, holder="urgent", priority=100)
+                held = holders([lease for lease in await vram.until(lambda leases: True) if lease.lease_id])
+                assert held == [WORK, "urgent"]
+                await foreign.release()
+            data += event.chunk.data if event.HasField("chunk") else b""
+        assert foreign is not None
+        assert data == undisturbed.data
+
+
+async def test_an_idle_model_makes_room(start: Any, card: Any) -> None:
+    async with card(400 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        before = await server.generate(steps=2)
+        async with await vram.client.acquire(390 * MIB, holder="urgent", priority=100):
+            assert holders(await vram.until(lambda leases: True)) == ["urgent"]
+            assert not await server.loaded()
+        after = await server.generate(steps=2)
+        assert after.data == before.data
+        assert await server.loaded()
+
+
+async def test_without_a_vram_server_it_works_unless_leases_are_required(start: Any) -> None:
+    async with start(lease="auto") as server:
+        assert (await server.generate(steps=1, width=64, height=64)).result.steps == 1
+    async with start(lease="required") as server:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await server.generate()
+        assert from_call(refused.value).reason == "SERVER_UNAVAILABLE"

@@ -51,7 +51,7 @@ def packages() -> Iterator[Check]:
         wanted = [name for name in (requirement(text, extra) for text in required) if name]
         absent = [name for name in wanted if not installed(name)]
         if absent:
-            hint = f"pip install 'imajin[{extra}]' where {purpose} runs"
+            hint = f"pip install 'imajin[{extra}]', for {purpose}"
             yield Check(f"extra {extra}", "note", f"without {', '.join(absent)}", hint)
         else:
             yield Check(f"extra {extra}", "ok", purpose)

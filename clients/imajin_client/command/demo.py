@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,7 @@ from imajin_client.images import Image
 from imajin_client.jobs import Job
 
 DESCRIPTION = "a happy panda eating watermelon"
+STAGES = ("analyze", "generate", "detect", "crop")
 SIZES = ("hero", "og", "sidebar", "square")
 
 
@@ -39,7 +41,7 @@ def demo(
         began = time.perf_counter()
         async with suite(running.given, out / "suite.log", start_seconds=start_seconds) as client:
             made = await show(client, description, size or list(SIZES), seed, out, quiet=as_json)
-            made.seconds["start"] = made.began - began
+            made.seconds = {"start": made.began - began, **made.seconds}
         if as_json:
             output.document(made.document())
         else:
@@ -96,12 +98,19 @@ class Made:
         for stage, seconds in self.seconds.items():
             output.row(stages, stage, f"{seconds:.2f}", notes.get(stage, ""))
             if stage == "sizes":
-                for name, milliseconds in self.job.stage_ms.items():
-                    output.row(stages, f"  {name}", f"{milliseconds / 1000:.2f}", "")
+                for name, milliseconds in in_order(self.job.stage_ms):
+                    drawn = ", ".join(f"{base.name} {base.generating_ms / 1000:.2f}" for base in self.job.bases)
+                    output.row(stages, f"  {name}", f"{milliseconds / 1000:.2f}", drawn if name == "generate" else "")
         output.row(stages, "all", f"{total:.2f}", "")
         output.out.print()
         output.out.print(stages)
         output.out.print(f"\nIn {self.out}/; look at {self.sheet}", markup=False, soft_wrap=True)
+
+
+def in_order(stages: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The stages of a batch as they follow each other; one that is not known here comes last."""
+    places = {name: place for place, name in enumerate(STAGES)}
+    return sorted(stages.items(), key=lambda item: places.get(item[0], len(STAGES)))
 
 
 async def show(
@@ -126,7 +135,9 @@ async def show(
     # Pillow comes with the servers, not with the client: only the sheet needs it here.
     from imajin_client.command.sheet import contact_sheet
 
-    made.sheet = await asyncio.to_thread(contact_sheet, description, job, images, out / "contact-sheet.png")
+    made.sheet = await asyncio.to_thread(
+        contact_sheet, description, job, {name: images[name] for name in sizes}, out / "contact-sheet.png"
+    )
     made.seconds = {
         "describe": written - began,
         "sizes": drawn_at - written,

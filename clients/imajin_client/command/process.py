@@ -15,7 +15,7 @@ from imajin_client.command.following import file_name
 from imajin_client.command.running import run
 from imajin_client.images import Image, ImageSource
 from imajin_client.names import Format, Operation
-from imajin_client.working import Processed
+from imajin_client.working import FocalPoint, Processed
 
 NumberT = TypeVar("NumberT", int, float)
 
@@ -48,6 +48,9 @@ def process(
     stem = "image" if image == "-" else Path(image).stem
 
     async def work(client: AsyncClient) -> None:
+        if operation == ["detect-focal-point"]:
+            tell_point(await client.focal_point(read_image(image), timeout=timeout), as_json=as_json)
+            return
         with bars(quiet=as_json) as drawn:
             done = await make(client, read_image(image), drawn)
         if out == "-":
@@ -111,13 +114,19 @@ def save(done: Processed, out: str, stem: str) -> dict[str, Path]:
     return files
 
 
+def tell_point(point: FocalPoint, *, as_json: bool) -> None:
+    """Prints where the subject is."""
+    if as_json:
+        output.document(point)
+    else:
+        told = f"focal point {point.x:.3f},{point.y:.3f} by {point.method}, {point.confidence:.0%} sure"
+        output.out.print(told, markup=False)
+
+
 def tell(done: Processed, files: dict[str, Path]) -> None:
     """Prints what was made."""
     if done.focal_point is not None:
-        point = done.focal_point
-        output.out.print(
-            f"focal point {point.x:.3f},{point.y:.3f} by {point.method}, {point.confidence:.0%} sure", markup=False
-        )
+        tell_point(done.focal_point, as_json=False)
     if done.source is not None and done.source.removed:
         output.out.print(f"removed: {', '.join(done.source.removed)}", markup=False)
     made: list[Image] = [*([done.image] if done.image else []), *done.variants, *done.derivatives]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import struct
 import zlib
 from typing import Any
@@ -33,10 +34,15 @@ def png(width: int = 40, height: int = 40) -> bytes:
     return encoded.getvalue()
 
 
-def png_header(width: int, height: int) -> bytes:
+def png_of(width: int, height: int) -> bytes:
+    """A well-formed PNG that says it is this large and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", len(header)) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    return b"\x89PNG\r\n\x1a\n" + chunk + b"\0" * 64
+    pixels = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def encoded(data: bytes) -> str:
@@ -69,8 +75,8 @@ def still_healthy(suite: Any, http: httpx.Client) -> Any:
         pytest.param(b"\0" * 1000, 400, "IMAGE_INVALID", id="zeros"),
         pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", 400, "IMAGE_INVALID", id="svg"),
         pytest.param(png()[:60], 400, "IMAGE_INVALID", id="truncated"),
-        pytest.param(png_header(100_000, 100_000), 413, "IMAGE_TOO_LARGE", id="bomb"),
-        pytest.param(png_header(0, 10), 400, "IMAGE_INVALID", id="no width"),
+        pytest.param(png_of(100_000, 100_000), 413, "IMAGE_TOO_LARGE", id="bomb"),
+        pytest.param(png_of(0, 10), 400, "IMAGE_INVALID", id="no width"),
     ],
 )
 def test_images(
@@ -106,7 +112,9 @@ def test_image_data_that_is_no_base64(http: httpx.Client, path: str, extra: dict
     ],
 )
 def test_texts(http: httpx.Client, path: str, field: str, extra: dict[str, Any], value: Any) -> None:
-    body = refused(http.post(path, json={field: value, **extra}), 400, "INVALID_ARGUMENT")
+    content = json.dumps({field: value, **extra})
+    answer = http.post(path, content=content, headers={"content-type": "application/json"})
+    body = refused(answer, 400, "INVALID_ARGUMENT")
     assert field in str(body["details"]) + body["error"]
 
 

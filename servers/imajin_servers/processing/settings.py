@@ -73,7 +73,7 @@ class FocalSettings(BaseModel):
     """How the focal point is found."""
 
     faces: bool = True
-    min_face_score: float = Field(default=0.5, ge=0, le=1)
+    min_face_score: float = Field(default=0.6, ge=0, le=1)
     """Detections below this are no faces."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,12 +21,16 @@ from imajin_servers.processing.resize import BILINEAR, resample
 
 MODEL = "face_detection_full_range_sparse.tflite"
 MODEL_SHA256 = "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"
-WHOLE = 1024
-"""Longest side, in pixels, at which the detector sees a whole image: it finds 100 px faces there, and misses all at 2048."""
-TILES = 2048
-"""Longest side at which an image is looked at in tiles, when the whole of it showed no face."""
-OVERLAP = 256
-"""How far tiles reach into each other, so that a face on a seam is whole in one of them."""
+INPUT = 384
+"""Longest side, in pixels, of what is handed to the detector. It looks at 192 x 192 whatever it is given."""
+OVERLAP = 0.25
+"""How far neighbouring squares reach into each other, as a fraction of their side: a face on a seam is whole in one."""
+LONG = 1.25
+"""Aspect above which an image is also looked at in squares of its short side."""
+CLOSE_SCORE = 0.8
+"""Least score of a face that only a close look shows: many looks see more that is none."""
+CLOSE_SIDE = 512
+"""Least short side, in pixels, of an image that is worth a close look."""
 SAME = 0.3
 """Boxes that share more than this part of their union are one face."""
 
@@ -70,7 +75,7 @@ class MediapipeFaces:
         self.lock = threading.Lock()
         with quiet():
             self.detector = FaceDetector.create_from_options(options)
-            self.look(Image.new("RGB", (64, 64)), WHOLE)
+            self.look(Image.new("RGB", (64, 64)))
 
     def close(self) -> None:
         """Frees the detector."""
@@ -78,25 +83,35 @@ class MediapipeFaces:
             self.detector.close()
 
     def find(self, image: Image.Image) -> Sequence[Face]:
-        """The faces of an image: of the whole of it, or where there are none and it is large, of its tiles."""
-        seen = self.look(image, WHOLE)
-        if seen or max(image.size) <= WHOLE:
-            return seen
-        scale = min(1.0, TILES / max(image.size))
-        large = scaled(image, scale)
-        tiled: list[Face] = []
-        for left, top, right, bottom in tiles(*large.size):
-            for face in self.look(large.crop((left, top, right, bottom)), WHOLE):
-                box = Box(face.box.left + left, face.box.top + top, face.box.width, face.box.height)
-                tiled.append(Face(box, face.score))
-        return [Face(rescaled(face.box, 1 / scale), face.score) for face in distinct(tiled)]
+        """The faces of an image.
 
-    def look(self, image: Image.Image, side: int) -> list[Face]:
-        """One look at an image whose longest side is reduced to `side`."""
+        The detector finds faces from about 8% of the side of what it sees. So it sees the whole, then squares of the
+        short side where the image is long, and where none of them shows a face, squares of half the short side.
+        """
+        short = min(image.size)
+        found = self.look(image)
+        if max(image.size) > LONG * short:
+            found += self.look_at_squares(image, short)
+        if not found and short >= CLOSE_SIDE:
+            found = [face for face in self.look_at_squares(image, short // 2) if face.score >= CLOSE_SCORE]
+        return distinct(found)
+
+    def look_at_squares(self, image: Image.Image, side: int) -> list[Face]:
+        """The faces in overlapping squares that cover an image."""
+        found: list[Face] = []
+        for top in starts(image.height, side):
+            for left in starts(image.width, side):
+                for face in self.look(image.crop((left, top, left + side, top + side))):
+                    box = Box(face.box.left + left, face.box.top + top, face.box.width, face.box.height)
+                    found.append(Face(box, face.score))
+        return found
+
+    def look(self, image: Image.Image) -> list[Face]:
+        """The faces in one look."""
         from mediapipe import Image as MediapipeImage  # type: ignore[import-untyped]
         from mediapipe import ImageFormat
 
-        scale = min(1.0, side / max(image.size))
+        scale = min(1.0, INPUT / max(image.size))
         pixels = np.ascontiguousarray(np.asarray(scaled(image, scale)))
         with self.lock:
             found = self.detector.detect(MediapipeImage(image_format=ImageFormat.SRGB, data=pixels))
@@ -143,24 +158,12 @@ def scaled(image: Image.Image, scale: float) -> Image.Image:
     return resample(image, width, height, (0.0, 0.0, float(image.width), float(image.height)), BILINEAR)
 
 
-def rescaled(box: Box, factor: float) -> Box:
-    """`box` in an image `factor` times as large."""
-    return Box(box.left * factor, box.top * factor, box.width * factor, box.height * factor)
-
-
-def tiles(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
-    """Left, top, right and bottom of tiles of at most `WHOLE` pixels that cover an image and overlap."""
-    for top in starts(height):
-        for left in starts(width):
-            yield left, top, min(width, left + WHOLE), min(height, top + WHOLE)
-
-
-def starts(length: int) -> list[int]:
-    """Where tiles begin on an axis."""
-    if length <= WHOLE:
+def starts(length: int, side: int) -> list[int]:
+    """Where squares of `side` begin on an axis of `length`, so that they cover it and overlap."""
+    if length <= side:
         return [0]
-    count = -(-(length - OVERLAP) // (WHOLE - OVERLAP))
-    return [round(index * (length - WHOLE) / (count - 1)) for index in range(count)]
+    count = math.ceil((length - side) / (side * (1 - OVERLAP))) + 1
+    return [round(index * (length - side) / (count - 1)) for index in range(count)]
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:

@@ -58,16 +58,19 @@ def saliency(image: Image.Image) -> Map:
     small = resample(image, width, height, (0.0, 0.0, float(image.width), float(image.height)), BILINEAR)
     blurred = small.filter(ImageFilter.GaussianBlur(SIDE / 48)).convert("YCbCr")
     colours = np.asarray(blurred, dtype=np.float64) * (0.7, 1.3, 1.3)
-    border = np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]])
     from_mean = np.linalg.norm(colours - colours.mean(axis=(0, 1)), axis=2)
-    # Some clusters of the border, not its mean: sky above and grass below are both background.
-    corners = np.stack([border[part::8].mean(axis=0) for part in range(8)])
-    quarter = np.quantile(border, [0.1, 0.5, 0.9], axis=0)
-    anchors = np.concatenate([corners, quarter])
-    from_border = np.linalg.norm(colours[:, :, None, :] - anchors, axis=3).min(axis=2)
+    # Several colours of the border, not its mean: sky above and grass below are both background.
+    rows, columns = spread(height), spread(width)
+    edge = np.concatenate([colours[0, columns], colours[-1, columns], colours[rows, 0], colours[rows, -1]])
+    from_border = np.linalg.norm(colours[:, :, None, :] - edge, axis=3).min(axis=2)
     y, x = np.mgrid[0:height, 0:width]
     off = np.hypot((x + 0.5) / width - 0.5, (y + 0.5) / height - 0.5) / np.hypot(0.5, 0.5)
     return np.asarray((0.5 * from_mean + 0.5 * from_border) * (1 - CENTRE_PULL * off**2))
+
+
+def spread(length: int) -> npt.NDArray[np.int64]:
+    """Some places along an axis, its ends among them."""
+    return np.linspace(0, length - 1, 9).round().astype(np.int64)
 
 
 def core(sums: Map) -> tuple[int, int]:

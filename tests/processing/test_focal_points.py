@@ -1,0 +1,152 @@
+"""The focal point: real faces in real photographs by the real detector, then what stands out, then the centre."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from imajin_servers.processing.crop import Box, plan
+from imajin_servers.processing.focal import faces
+from imajin_servers.processing.focal.faces import MediapipeFaces, NoFaces, face_finder, overlap
+from imajin_servers.processing.focal.locate import given, locate
+from imajin_servers.processing.focal.point import FaceFinder
+
+FACE = Box(175, 65, 100, 105)
+"""Where the face is in the 512 px photograph of the astronaut, by eye."""
+
+
+@pytest.fixture(scope="module")
+def finder() -> Iterator[FaceFinder]:
+    found = MediapipeFaces(0.6)
+    yield found
+    found.close()
+
+
+def placed(astronaut: Image.Image, size: tuple[int, int], scale: float, *places: tuple[int, int]) -> Image.Image:
+    """The portrait, scaled, at places of a large plain image."""
+    image = Image.new("RGB", size, (90, 110, 130))
+    side = round(512 * scale)
+    for place in places:
+        image.paste(astronaut.resize((side, side), Image.Resampling.LANCZOS), place)
+    return image
+
+
+def test_a_face_is_found_where_it_is(finder: FaceFinder, astronaut: Image.Image) -> None:
+    focus = locate(astronaut, finder)
+    assert focus.method == "face"
+    assert focus.confidence > 0.7
+    assert overlap(focus.boxes[0], FACE) > 0.5
+    assert FACE.left < focus.x * 512 < FACE.right
+    assert FACE.top < focus.y * 512 < FACE.bottom
+
+
+def test_a_small_face_in_a_large_image_is_found_by_a_close_look(finder: FaceFinder, astronaut: Image.Image) -> None:
+    image = placed(astronaut, (3000, 2000), 1.0, (2300, 1400))
+    focus = locate(image, finder)
+    assert focus.method == "face"
+    wanted = Box(2300 + FACE.left, 1400 + FACE.top, FACE.width, FACE.height)
+    assert overlap(focus.boxes[0], wanted) > 0.4
+
+
+def test_a_face_across_a_seam_of_two_looks_is_one_face(finder: FaceFinder, astronaut: Image.Image) -> None:
+    image = placed(astronaut, (1200, 512), 1.0, (512 - 225, 0))
+    assert len(finder.find(image)) == 1
+
+
+def test_of_several_faces_the_larger_and_more_central_leads(finder: FaceFinder, astronaut: Image.Image) -> None:
+    image = placed(astronaut, (1000, 600), 1.0, (300, 60))
+    image.paste(astronaut.resize((280, 280), Image.Resampling.LANCZOS), (0, 320))
+    focus = locate(image, finder)
+    assert focus.method == "face"
+    assert len(focus.boxes) == 2
+    assert overlap(focus.boxes[0], Box(300 + FACE.left, 60 + FACE.top, FACE.width, FACE.height)) > 0.5
+    cut = plan(image.size, (400, 400), (focus.x * 1000, focus.y * 600), focus.boxes).box
+    assert cut.left <= focus.boxes[0].left
+    assert cut.right >= focus.boxes[0].right
+
+
+def test_two_faces_far_apart_do_not_draw_the_eye_to_the_gap_between_them(
+    finder: FaceFinder, astronaut: Image.Image
+) -> None:
+    image = placed(astronaut, (1600, 512), 1.0, (0, 0))
+    image.paste(astronaut.resize((480, 480), Image.Resampling.LANCZOS), (1120, 16))
+    focus = locate(image, finder)
+    assert len(focus.boxes) == 2
+    assert focus.boxes[0].left <= focus.x * 1600 <= focus.boxes[0].right
+
+
+def test_a_crop_of_a_portrait_keeps_the_whole_face_where_the_centre_cuts_it(
+    finder: FaceFinder, astronaut: Image.Image
+) -> None:
+    image = placed(astronaut, (1500, 512), 1.0, (0, 0))
+    focus = locate(image, finder)
+    face = focus.boxes[0]
+    for size in ((300, 600), (500, 500), (1200, 300)):
+        cut = plan(image.size, size, (focus.x * 1500, focus.y * 512), focus.boxes).box
+        assert cut.left <= face.left
+        assert cut.right >= face.right
+        assert cut.top <= face.top
+        assert cut.bottom >= face.bottom
+
+
+def test_a_given_point_wins_and_faces_are_still_known(finder: FaceFinder, astronaut: Image.Image) -> None:
+    focus = given(astronaut, finder, 0.1, 0.9)
+    assert (focus.x, focus.y, focus.method, focus.confidence) == (0.1, 0.9, "given", 1.0)
+    assert len(focus.boxes) == 1
+
+
+@pytest.mark.parametrize("place", [(80, 60), (300, 60), (80, 260), (300, 260), (200, 160)])
+def test_without_a_face_what_stands_out_is_the_focal_point(place: tuple[int, int]) -> None:
+    image = Image.new("RGB", (480, 400), (180, 200, 190))
+    noise = np.random.default_rng(7).normal(0, 6, (400, 480, 3))
+    ImageDraw.Draw(image).ellipse((place[0], place[1], place[0] + 90, place[1] + 90), fill=(190, 40, 40))
+    image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+    focus = locate(image, NoFaces())
+    assert focus.method == "saliency"
+    assert focus.x * 480 == pytest.approx(place[0] + 45, abs=25)
+    assert focus.y * 400 == pytest.approx(place[1] + 45, abs=25)
+    assert overlap(focus.boxes[0], Box(place[0], place[1], 90, 90)) > 0.4
+    assert 0.3 < focus.confidence <= 1
+
+
+def test_sky_above_and_grass_below_are_background() -> None:
+    image = Image.new("RGB", (600, 400), (120, 170, 230))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 250, 600, 400), fill=(70, 140, 60))
+    draw.ellipse((420, 180, 500, 280), fill=(240, 220, 60))
+    focus = locate(image, NoFaces())
+    assert focus.method == "saliency"
+    assert focus.x * 600 == pytest.approx(460, abs=40)
+
+
+def test_what_is_transparent_is_no_subject() -> None:
+    image = Image.new("RGBA", (300, 200), (255, 0, 255, 0))
+    ImageDraw.Draw(image).ellipse((220, 120, 280, 180), fill=(250, 250, 250, 255))
+    focus = locate(image, NoFaces())
+    assert focus.x * 300 == pytest.approx(250, abs=20)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (400, 1), (1, 400), (300, 300)])
+def test_where_nothing_stands_out_the_centre_is_the_focal_point(size: tuple[int, int]) -> None:
+    focus = locate(Image.new("RGB", size, (90, 120, 30)), NoFaces())
+    assert (focus.x, focus.y, focus.method) == (0.5, 0.5, "center")
+    assert focus.boxes == ()
+
+
+def test_a_detector_that_cannot_be_loaded_leaves_a_server_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(self: MediapipeFaces, min_score: float) -> None:
+        raise OSError("libEGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(MediapipeFaces, "__init__", missing)
+    finder = face_finder(0.5)
+    assert finder.find(Image.new("RGB", (10, 10))) == ()
+
+
+def test_a_model_file_that_was_changed_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(faces, "MODEL_SHA256", "0" * 64)
+    with pytest.raises(OSError, match="SHA-256"):
+        faces.model()

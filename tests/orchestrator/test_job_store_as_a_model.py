@@ -248,7 +248,7 @@ class Store(RuleBasedStateMachine):
 
 
 TestStore = Store.TestCase
-TestStore.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestStore.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 
 
 def test_a_page_token_of_somebody_else_is_refused(tmp_path: Path) -> None:
@@ -278,4 +278,19 @@ def test_events_of_a_long_job_stay_few(tmp_path: Path) -> None:
     events = tables.events(job_id, 0)
     assert [event.sequence for event in events] == [1, 151, 301]
     assert [event.progress.denoising.step for event in events] == [0, 150, 150]
+    tables.close()
+
+
+def test_a_page_fits_into_a_message_however_long_the_prompts(tmp_path: Path) -> None:
+    tables = JobTables(tmp_path, lambda: 0.0, RETENTION, 200)
+    prompt = "\N{PANDA FACE}" * 4000
+    ids = [tables.create(Submission(job_pb2.JOB_KIND_GENERATE, b"", prompt)).job_id for _ in range(150)]
+    listed, token, pages = [], "", 0
+    while token or not listed:
+        page = tables.page(job_pb2.JOB_STATUS_UNSPECIFIED, 200, token)
+        assert sum(job.ByteSize() for job in page.jobs) < 2**21
+        listed += [job.job_id for job in page.jobs]
+        token, pages = page.next_page_token, pages + 1
+    assert listed == ids[::-1]
+    assert pages == 2
     tables.close()

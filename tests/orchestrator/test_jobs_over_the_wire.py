@@ -103,6 +103,28 @@ async def test_reading_a_job_brings_its_images(house: Any) -> None:
     assert end.job.images["image"].url == f"/jobs/{job_id}/images/image"
 
 
+async def test_reading_a_job_that_goes_on_brings_no_bytes(house: Any) -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def hold_the_second(rpc: str) -> None:
+        if rpc == "ClipFocal" and house.processing.cropping == 1 and not arrived.is_set():
+            arrived.set()
+            await go.wait()
+
+    house.processing.before = hold_the_second
+    batch = orchestrator_pb2.SubmitBatchSizesRequest(prompt="a cat", sizes=["96x64", "90x60"])
+    job_id = (await house.orchestrator.SubmitBatchSizes(batch)).job_id
+    async for event in watch(house, job_id):
+        if event.HasField("image_ready"):
+            break
+    images, end = await read(house.jobs.ReadJob(job_pb2.ReadJobRequest(job_id=job_id)))
+    assert (images, end.job.status, len(end.job.images)) == ({}, PROCESSING, 1)
+    go.set()
+    await house.ended(job_id)
+    images, end = await read(house.jobs.ReadJob(job_pb2.ReadJobRequest(job_id=job_id)))
+    assert (len(images), end.job.status) == (2, COMPLETED)
+
+
 async def test_watching_on_misses_and_repeats_nothing(house: Any) -> None:
     gate = house.diffusion.step = Gate(3)
     job_id = await submit(house, preview_interval=1)

@@ -49,22 +49,21 @@ class BatchSizes:
     async def run(self, request: orchestrator_pb2.SubmitBatchSizesRequest, run: Run) -> None:
         """Makes the batch. Raises what the servers answered with; images that were ready by then stay with the job."""
         course = Course()
-        with run.stage("analyze"):
+        async with run.stage("analyze"):
             analyzing = progress_pb2.Progress(analyzing_sizes=progress_pb2.AnalyzingSizes())
             await run.progress(course.part(analyzing, 0.0, 0.0))
             model, plan = await self.sizes.plan(request.sizes, request.model, request.style)
             seed = request.seed if request.HasField("seed") else secrets.randbelow(2**32)
             await run.note(job_pb2.Job(model=model.name, seed=seed))
-        with run.stage("generate"):
+        async with run.stage("generate"):
             drawn = [
                 await self.draw(request, model, seed, base, number, plan, run, course)
                 for number, base in enumerate(plan.bases, start=1)
             ]
-        with run.stage("detect"):
+        async with run.stage("detect"):
             focal_points = await self.detect(drawn, run, course)
-        with run.stage("crop"):
+        async with run.stage("crop"):
             await self.crop(request, model, plan, drawn, focal_points, run, course)
-        await run.note(job_pb2.Job(stage_ms=run.stage_ms))
 
     async def draw(
         self,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from imajin.common.v1 import image_pb2, progress_pb2
 from imajin.job.v1 import job_pb2
@@ -19,7 +19,6 @@ class Run:
         self.job_id = job_id
         self.store = store
         self.watchers = watchers
-        self.stage_ms: dict[str, float] = {}
 
     async def progress(self, progress: progress_pb2.Progress) -> None:
         """Reports progress."""
@@ -40,11 +39,9 @@ class Run:
         """Adds facts to the job."""
         await self.store.note(self.job_id, facts)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Takes the time of a stage."""
+    @asynccontextmanager
+    async def stage(self, name: str) -> AsyncIterator[None]:
+        """Notes how long a stage took, once it went well."""
         began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stage_ms[name] = (time.perf_counter() - began) * 1000
+        yield
+        await self.note(job_pb2.Job(stage_ms={name: (time.perf_counter() - began) * 1000}))

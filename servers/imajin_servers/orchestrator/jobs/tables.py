@@ -18,6 +18,8 @@ from imajin_servers.orchestrator.jobs.store import FINAL, JobPage, Submission, W
 from imajin_servers.runtime.errors import InvalidArgument, JobNotFound, NotFound, QueueFull, RequestIdReused
 
 RETRY_SECONDS = 5.0
+PAGE_BYTES = 2 * 1024 * 1024
+"""A page holds fewer jobs than asked for rather than more bytes than a message may have."""
 TERMINAL = "job"
 
 
@@ -109,9 +111,17 @@ class JobTables:
         rows = self.db.execute(
             "SELECT number, body FROM jobs WHERE (? = 0 OR status = ?) AND number < ? ORDER BY number DESC LIMIT ?",
             (status, status, int(page_token) if page_token else 2**62, page_size + 1),
-        ).fetchall()
-        jobs = [job_pb2.Job.FromString(body) for _, body in rows[:page_size]]
-        return JobPage(jobs, str(rows[page_size - 1][0]) if len(rows) > page_size else "")
+        )
+        jobs: list[job_pb2.Job] = []
+        room = PAGE_BYTES
+        last = 0
+        for number, body in rows:
+            room -= len(body)
+            if len(jobs) == page_size or (jobs and room < 0):
+                return JobPage(jobs, str(last))
+            jobs.append(job_pb2.Job.FromString(body))
+            last = number
+        return JobPage(jobs, "")
 
     def claim(self) -> Work | None:
         """See JobStore."""

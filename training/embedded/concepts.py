@@ -1,4 +1,6 @@
-"""The concept list (`concepts.txt`) joined with emojibase: names, synonyms and the emoji code points that picture them."""
+"""The concept list (`concepts.txt`) joined with emojibase: names, synonyms and the emoji code points that
+picture them.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def slug(label: str) -> str:
 
 
 def load(emojibase: Path) -> list[Concept]:
-    """Read the list; `emojibase` is its English `data.json`. Raises KeyError for a label that emojibase doesn't have."""
+    """Read the list; `emojibase` is its English `data.json`. Raises KeyError for a label that emojibase
+    doesn't have.
+    """
     entries = {e["label"].lower(): e for e in json.loads(emojibase.read_text(encoding="utf8"))}
     group, out = "", []
     for line in CONCEPTS_FILE.read_text(encoding="utf8").splitlines():

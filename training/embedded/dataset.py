@@ -1,7 +1,8 @@
 """Fetch the pinned picture packages and render every concept to a sprite: RGBA, 256 x 256, straight alpha.
 
-Writes `sprites.npy` (N, 256, 256, 4 uint8) and `sprites.jsonl` (one record a sprite: concept, label, style, tone, package, licence).
-Styles that begin with "judge-" are seen by the evaluation's classifier only, never by the image model.
+Writes `sprites.npy` (N, 256, 256, 4 uint8) and `sprites.jsonl` (one record a sprite: concept, label, style,
+tone, package, licence). Styles that begin with "judge-" are seen by the evaluation's classifier only, never
+by the image model.
 """
 
 from __future__ import annotations
@@ -23,25 +24,37 @@ from PIL import Image
 
 SIZE = 256
 SOURCES = json.loads(Path(__file__).with_name("sources.json").read_text())
-TONE_NAMES = {"1f3fb": "light", "1f3fc": "medium-light", "1f3fd": "medium", "1f3fe": "medium-dark", "1f3ff": "dark"}
+TONE_NAMES = {
+    "1f3fb": "light",
+    "1f3fc": "medium-light",
+    "1f3fd": "medium",
+    "1f3fe": "medium-dark",
+    "1f3ff": "dark",
+}
 TONES = {
     "3d": ("", "1f3fb", "1f3fd", "1f3ff"),
     "flat": ("1f3fc",),
     "gradient": ("1f3fb", "1f3fe"),
     "noto": ("1f3fc", "1f3ff"),
     "judge-firefox": ("",),
-    "judge-blob": ("", "1f3fd"),
+    "judge-blob": ("",),
 }
 Job = tuple[dict[str, object], str, bytes]
 
 
 def fetch(packages: Path) -> None:
-    """Download each package with `npm pack`, check its SHA-256 and unpack it. Raises ValueError when a hash differs."""
+    """Download each package with `npm pack`, check its SHA-256 and unpack it. Raises ValueError when a hash
+    differs.
+    """
     packages.mkdir(parents=True, exist_ok=True)
     for source in SOURCES:
         archive = packages / source["file"]
         if not archive.exists():
-            subprocess.run(["npm", "pack", "--silent", f"{source['package']}@{source['version']}"], cwd=packages, check=True)
+            subprocess.run(
+                ["npm", "pack", "--silent", f"{source['package']}@{source['version']}"],
+                cwd=packages,
+                check=True,
+            )
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         if digest != source["sha256"]:
             raise ValueError(f"{archive.name}: sha256 {digest}, expected {source['sha256']}")
@@ -62,8 +75,13 @@ def with_tone(hexcode: str, tone: str) -> str:
     return "-".join(p for p in (first, tone, rest) if p)
 
 
+def squeezed(name: str) -> str:
+    """A name without its hyphens, as the oldest set spells them."""
+    return name.replace("-", "")
+
+
 def pictures(folder: Path) -> dict[str, tuple[str, bytes]]:
-    """Every picture of one package: code points -> (kind, bytes), kind "svg" or "image"."""
+    """Every picture of one package -> (kind, bytes), kind "svg" or "image"; keyed by code points, or by name where the package has none."""
     if (folder / "assets").is_dir():
         kinds = {".svg": "svg", ".webp": "image"}
         files = [f for f in sorted((folder / "assets").iterdir()) if f.suffix in kinds]
@@ -71,7 +89,7 @@ def pictures(folder: Path) -> dict[str, tuple[str, bytes]]:
     data = json.loads((folder / "icons.json").read_text())
     chars = json.loads((folder / "chars.json").read_text())
     out = {}
-    for code, name in chars.items():
+    for code, name in (chars or {squeezed(n): n for n in data["icons"]}).items():
         icon = data["icons"].get(name) or data["icons"].get(data.get("aliases", {}).get(name, {}).get("parent"))
         if icon is None:
             continue
@@ -93,7 +111,9 @@ def jobs(packages: Path) -> Iterator[Job]:
         for concept in wanted:
             for label, hexcode, toned in zip(concept.labels, concept.hexcodes, concept.toned, strict=True):
                 for tone in TONES[style] if toned else ("",):
-                    kind, data = found.get(with_tone(hexcode, tone), ("", b""))
+                    kind, data = found.get(with_tone(hexcode, tone)) or found.get(
+                        squeezed(concepts.slug(label)), ("", b"")
+                    )
                     if not data:
                         continue
                     record = {
@@ -108,7 +128,9 @@ def jobs(packages: Path) -> Iterator[Job]:
 
 
 def fit(image: Image.Image, size: int = SIZE) -> np.ndarray | None:
-    """Crop to what is opaque, pad to a square and resize (premultiplied, so no dark fringes). None if nothing is opaque."""
+    """Crop to what is opaque, pad to a square and resize (premultiplied, so no dark fringes). None if nothing
+    is opaque.
+    """
     image = image.convert("RGBA")
     box = image.getchannel("A").point([255 if v > 8 else 0 for v in range(256)]).getbbox()
     if box is None:
@@ -144,6 +166,7 @@ def build(packages: Path, out: Path, workers: int) -> None:
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--packages", type=Path, required=True, help="where the npm packages are kept")
     parser.add_argument("--out", type=Path, required=True)

@@ -1,11 +1,13 @@
 """Backgrounds drawn by rule: plain colours, gradients and simple scenes as SVG, rendered at any size.
 
-A scene takes a random generator and a size in pixels and returns SVG elements; `render` turns them into a picture (H, W, 3) uint8.
+A scene takes a random generator and a size in pixels and returns SVG elements; `render` turns them into a
+picture (H, W, 3) uint8.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import random
 from collections.abc import Callable
@@ -33,7 +35,11 @@ SKIES = {
     "sunset": (("#6a3d8f", "#ff9a4a"), ("#f0605a", "#ffd27a"), ("#3e3a82", "#f98a5c")),
     "night": (("#0b1030", "#2a3470"), ("#070b22", "#1d2a5c"), ("#141a40", "#39407e")),
 }
-TIME_PHRASES = {"day": ("", "", "on a sunny day"), "sunset": ("at sunset", "at sunset", "at dawn", "at golden hour"), "night": ("at night", "under the stars")}
+TIME_PHRASES = {
+    "day": ("", "", "on a sunny day"),
+    "sunset": ("at sunset", "at sunset", "at dawn", "at golden hour"),
+    "night": ("at night", "under the stars"),
+}
 Scene = Callable[[random.Random, int, int, str], str]
 
 
@@ -81,11 +87,9 @@ def rect(x: float, y: float, w: float, h: float, fill: str) -> str:
 
 def hill(rng: random.Random, w: int, h: int, y: float, height: float, fill: str) -> str:
     """A smooth ridge from edge to edge, filled down to the bottom."""
-    n, points = 4, []
-    for i in range(n + 1):
-        points.append((w * i / n, y + rng.uniform(-height, height)))
+    points = [(w * i / 4, y + rng.uniform(-height, height)) for i in range(5)]
     d = f"M0 {h} L0 {points[0][1]:.0f} "
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         m = (x0 + x1) / 2
         d += f"C{m:.0f} {y0:.0f} {m:.0f} {y1:.0f} {x1:.0f} {y1:.0f} "
     return f'<path d="{d}L{w} {h}Z" fill="{fill}"/>'
@@ -98,16 +102,30 @@ def sky(rng: random.Random, w: int, h: int, time: str) -> str:
     m = min(w, h)
     x = rng.uniform(0.12, 0.88) * w
     if time == "night":
-        out += "".join(circle(rng.uniform(0, w), rng.uniform(0, h * 0.7), rng.uniform(0.6, 1.9) * m / 256, "#ffffff", rng.uniform(0.5, 1)) for _ in range(34))
+        out += "".join(
+            circle(
+                rng.uniform(0, w),
+                rng.uniform(0, h * 0.7),
+                rng.uniform(0.6, 1.9) * m / 256,
+                "#ffffff",
+                rng.uniform(0.5, 1),
+            )
+            for _ in range(34)
+        )
         out += circle(x, h * 0.16, m * 0.075, "#fdf6d8")
     elif time == "sunset":
-        out += circle(x, h * rng.uniform(0.34, 0.5), m * 0.17, "#ffe9a8", 0.45) + circle(x, h * 0.42, m * 0.12, "#fff0b8")
+        out += circle(x, h * rng.uniform(0.34, 0.5), m * 0.17, "#ffe9a8", 0.45) + circle(
+            x, h * 0.42, m * 0.12, "#fff0b8"
+        )
     else:
         if rng.random() < 0.5:
             out += circle(x, h * 0.16, m * 0.085, "#ffe27a")
         for _ in range(rng.randint(1, 3)):
             cx, cy, r = rng.uniform(0, w), h * rng.uniform(0.08, 0.34), m * rng.uniform(0.05, 0.09)
-            out += "".join(ellipse(cx + dx * r, cy + dy * r, r * s, r * s * 0.72, "#ffffff", 0.9) for dx, dy, s in ((-1, 0.25, 0.8), (0, 0, 1), (1.05, 0.3, 0.85)))
+            out += "".join(
+                ellipse(cx + dx * r, cy + dy * r, r * s, r * s * 0.72, "#ffffff", 0.9)
+                for dx, dy, s in ((-1, 0.25, 0.8), (0, 0, 1), (1.05, 0.3, 0.85))
+            )
     return out
 
 
@@ -115,13 +133,19 @@ def beach(rng: random.Random, w: int, h: int, time: str) -> str:
     """Sky, sea and sand."""
     sea, sand = h * rng.uniform(0.48, 0.56), h * rng.uniform(0.68, 0.76)
     out = sky(rng, w, h, time) + rect(0, sea, w, h - sea, shade("#2f9ec4", time))
-    out += "".join(rect(rng.uniform(0, w), rng.uniform(sea, sand), w * 0.14, 2, shade("#bfe8f2", time)) for _ in range(8))
+    out += "".join(
+        rect(rng.uniform(0, w), rng.uniform(sea, sand), w * 0.14, 2, shade("#bfe8f2", time)) for _ in range(8)
+    )
     return out + hill(rng, w, h, sand, h * 0.02, shade("#f0dba6", time))
 
 
 def meadow(rng: random.Random, w: int, h: int, time: str) -> str:
     """Green hills with flowers."""
-    out = sky(rng, w, h, time) + hill(rng, w, h, h * 0.56, h * 0.06, shade("#8ccb62", time)) + hill(rng, w, h, h * 0.7, h * 0.04, shade("#66b34a", time))
+    out = (
+        sky(rng, w, h, time)
+        + hill(rng, w, h, h * 0.56, h * 0.06, shade("#8ccb62", time))
+        + hill(rng, w, h, h * 0.7, h * 0.04, shade("#66b34a", time))
+    )
     for _ in range(16):
         fill = rng.choice(("#ffffff", "#ffd84a", "#ff7d9c", "#b48cff"))
         out += circle(rng.uniform(0, w), rng.uniform(h * 0.76, h), h * 0.011, shade(fill, time))
@@ -130,8 +154,14 @@ def meadow(rng: random.Random, w: int, h: int, time: str) -> str:
 
 def snow(rng: random.Random, w: int, h: int, time: str) -> str:
     """Snowy hills and falling flakes."""
-    out = sky(rng, w, h, time) + hill(rng, w, h, h * 0.58, h * 0.07, shade("#dcebf7", time)) + hill(rng, w, h, h * 0.72, h * 0.04, shade("#f7fbff", time))
-    return out + "".join(circle(rng.uniform(0, w), rng.uniform(0, h), rng.uniform(1.4, 3.4) * h / 256, "#ffffff", 0.9) for _ in range(36))
+    out = (
+        sky(rng, w, h, time)
+        + hill(rng, w, h, h * 0.58, h * 0.07, shade("#dcebf7", time))
+        + hill(rng, w, h, h * 0.72, h * 0.04, shade("#f7fbff", time))
+    )
+    return out + "".join(
+        circle(rng.uniform(0, w), rng.uniform(0, h), rng.uniform(1.4, 3.4) * h / 256, "#ffffff", 0.9) for _ in range(36)
+    )
 
 
 def city(rng: random.Random, w: int, h: int, time: str) -> str:
@@ -148,7 +178,11 @@ def city(rng: random.Random, w: int, h: int, time: str) -> str:
                 if rng.random() < 0.7:
                     out += rect(x + h * 0.018 + c * h * 0.05, h * 0.82 - bh + r * h * 0.068, h * 0.024, h * 0.034, lit)
         x += bw + h * rng.uniform(0, 0.02)
-    return out + rect(0, h * 0.8, w, h * 0.2, shade("#6f747c", time)) + rect(0, h * 0.89, w, h * 0.012, shade("#e8e2c8", time))
+    return (
+        out
+        + rect(0, h * 0.8, w, h * 0.2, shade("#6f747c", time))
+        + rect(0, h * 0.89, w, h * 0.012, shade("#e8e2c8", time))
+    )
 
 
 def forest(rng: random.Random, w: int, h: int, time: str) -> str:
@@ -173,13 +207,20 @@ def underwater(rng: random.Random, w: int, h: int, time: str) -> str:
         x, y, s = rng.uniform(0, w), h * 0.9, h * rng.uniform(0.12, 0.26)
         d = f"M{x:.0f} {y:.0f} q{-s * 0.25:.0f} {-s * 0.35:.0f} 0 {-s * 0.5:.0f} t0 {-s * 0.5:.0f}"
         out += f'<path d="{d}" stroke="{rng.choice(("#2e9e6b", "#3cb371", "#d9646b"))}" stroke-width="{h * 0.022:.1f}" fill="none" stroke-linecap="round"/>'
-    return out + "".join(circle(rng.uniform(0, w), rng.uniform(0, h * 0.8), h * rng.uniform(0.006, 0.02), "#d8f4ff", 0.55) for _ in range(22))
+    return out + "".join(
+        circle(rng.uniform(0, w), rng.uniform(0, h * 0.8), h * rng.uniform(0.006, 0.02), "#d8f4ff", 0.55)
+        for _ in range(22)
+    )
 
 
 def desert(rng: random.Random, w: int, h: int, time: str) -> str:
     """Dunes."""
     out = sky(rng, w, h, time) + hill(rng, w, h, h * 0.56, h * 0.06, shade("#e6bd76", time))
-    return out + hill(rng, w, h, h * 0.66, h * 0.05, shade("#dba95c", time)) + hill(rng, w, h, h * 0.8, h * 0.04, shade("#cf9848", time))
+    return (
+        out
+        + hill(rng, w, h, h * 0.66, h * 0.05, shade("#dba95c", time))
+        + hill(rng, w, h, h * 0.8, h * 0.04, shade("#cf9848", time))
+    )
 
 
 def mountains(rng: random.Random, w: int, h: int, time: str) -> str:
@@ -198,7 +239,16 @@ def mountains(rng: random.Random, w: int, h: int, time: str) -> str:
 def space(rng: random.Random, w: int, h: int, time: str) -> str:
     """Dark sky with stars and one planet."""
     out = vertical(w, h, rng.choice(("#0a0c24", "#120a2e")), rng.choice(("#241a52", "#101c48")))
-    out += "".join(circle(rng.uniform(0, w), rng.uniform(0, h), rng.uniform(0.6, 2.1) * h / 256, "#ffffff", rng.uniform(0.5, 1)) for _ in range(60))
+    out += "".join(
+        circle(
+            rng.uniform(0, w),
+            rng.uniform(0, h),
+            rng.uniform(0.6, 2.1) * h / 256,
+            "#ffffff",
+            rng.uniform(0.5, 1),
+        )
+        for _ in range(60)
+    )
     x, y, r = rng.choice((0.14, 0.86)) * w, h * rng.uniform(0.14, 0.3), h * rng.uniform(0.07, 0.12)
     planet = rng.choice(("#e0845a", "#7ac0d8", "#c6a0e8", "#e8c66a"))
     return out + circle(x, y, r, planet) + circle(x - r * 0.3, y - r * 0.2, r * 0.24, "#ffffff", 0.25)
@@ -211,7 +261,12 @@ def room(rng: random.Random, w: int, h: int, time: str) -> str:
     out += rect(0, h * 0.74, w, h * 0.02, "#ffffff")
     x, s = rng.choice((0.06, 0.7)) * w, h * 0.26
     top, _ = rng.choice(SKIES[time])
-    return out + rect(x, h * 0.14, s, s, "#ffffff") + rect(x + s * 0.07, h * 0.14 + s * 0.07, s * 0.4, s * 0.86, top) + rect(x + s * 0.53, h * 0.14 + s * 0.07, s * 0.4, s * 0.86, top)
+    return (
+        out
+        + rect(x, h * 0.14, s, s, "#ffffff")
+        + rect(x + s * 0.07, h * 0.14 + s * 0.07, s * 0.4, s * 0.86, top)
+        + rect(x + s * 0.53, h * 0.14 + s * 0.07, s * 0.4, s * 0.86, top)
+    )
 
 
 SCENES: dict[str, Scene] = {
@@ -241,9 +296,15 @@ def render(body: str, w: int, h: int) -> np.ndarray:
 
 
 def plain(rng: random.Random, w: int, h: int, colour: str | None) -> np.ndarray:
-    """A plain or softly graded background; `colour` names it, None is white or a pale tint. Returns (H, W, 3) uint8."""
+    """A plain or softly graded background; `colour` names it, None is white or a pale tint. Returns (H, W, 3)
+    uint8.
+    """
     if colour is None:
-        base = (255, 255, 255) if rng.random() < 0.45 else tuple(round(c * 0.28 + 255 * 0.72) for c in rng.choice(list(COLOURS.values())))
+        base = (
+            (255, 255, 255)
+            if rng.random() < 0.45
+            else tuple(round(c * 0.28 + 255 * 0.72) for c in rng.choice(list(COLOURS.values())))
+        )
         a = b = np.asarray(base, np.float32)
     else:
         a = np.asarray(jitter(rng, COLOURS[colour]), np.float32)

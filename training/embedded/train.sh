@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Reproduces the embedded model from nothing: packages, sprites, pictures, autoencoder, latents, denoiser, export, evaluation.
+# Each stage is skipped or continued when its result is already in $WORK. DEVICE=cuda or cpu; the minutes below are wall-clock.
+set -euo pipefail
+cd "$(dirname "$0")"
+root=$(cd ../.. && pwd)
+WORK=${WORK:-$root/.train}
+PYTHON=${PYTHON:-python}
+DEVICE=${DEVICE:-$($PYTHON -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')}
+OUT=${OUT:-$root/servers/imajin_servers/diffusion/embedded}
+WORKERS=${WORKERS:-$(nproc)}
+if [ "$DEVICE" = cuda ]; then
+  : "${SHARDS:=60}" "${AE_MINUTES:=5}" "${UNET_MINUTES:=15}" "${DECODER_MINUTES:=3}" "${BATCH:=256}" "${AE_BATCH:=64}" "${COMPILE:=--compile}"
+else
+  : "${SHARDS:=20}" "${AE_MINUTES:=16}" "${UNET_MINUTES:=60}" "${DECODER_MINUTES:=36}" "${BATCH:=32}" "${AE_BATCH:=5}" "${COMPILE:=}"
+fi
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=PASSIVE
+mkdir -p "$WORK"
+
+[ -f "$WORK/data/sprites.npy" ] || $PYTHON dataset.py --packages "$WORK/packages" --out "$WORK/data" --workers "$WORKERS"
+[ -d "$WORK/text/text_encoder" ] || $PYTHON text_encoder.py --packages "$WORK/packages" --out "$WORK/text"
+$PYTHON compose.py --packages "$WORK/packages" --data "$WORK/data" --out "$WORK/shards" --shards "$SHARDS" --workers "$WORKERS"
+if [ ! -f "$WORK/autoencoder/reconstructions.png" ]; then
+  $PYTHON autoencoder.py --shards "$WORK/shards" --out "$WORK/autoencoder" --minutes "$AE_MINUTES" --batch "$AE_BATCH" --device "$DEVICE"
+fi
+$PYTHON latents.py --shards "$WORK/shards" --vae "$WORK/autoencoder" --text "$WORK/text" --out "$WORK/latents" --device "$DEVICE"
+$PYTHON denoiser.py --latents "$WORK/latents" --out "$WORK/denoiser" --minutes "$UNET_MINUTES" --batch "$BATCH" --device "$DEVICE" $COMPILE &
+denoiser=$!
+[ "$DEVICE" = cpu ] || wait "$denoiser"  # two trainings share two cores well, but not one card
+if [ ! -f "$WORK/decoder/reconstructions.png" ]; then
+  $PYTHON autoencoder.py --shards "$WORK/shards" --init "$WORK/autoencoder" --out "$WORK/decoder" --decoder-only \
+    --minutes "$DECODER_MINUTES" --batch "$AE_BATCH" --lr 0.008 --device "$DEVICE"
+fi
+wait "$denoiser"
+$PYTHON export.py --packages "$WORK/packages" --vae "$WORK/decoder" --text "$WORK/text" --unet "$WORK/denoiser/mean" --out "$OUT"
+$PYTHON "$root/bench/embedded_model.py" --packages "$WORK/packages" --data "$WORK/data" --judge "$WORK/judge.pt" || true

@@ -190,7 +190,7 @@ def json_answer(binding: Binding) -> Descriptor:
 def events(method: Method, schemas: dict[str, Schema]) -> Schema:
     """A stream of events. OpenAPI 3.1 has no words for one: `x-events` gives the data of each event by its name."""
     named = {
-        field.name: reference(field.message_type, schemas)
+        field.name: reference(dialect.message_of(field), schemas)
         if field.type == F.TYPE_MESSAGE
         else dict(SCALARS[field.type])
         for field in method.events

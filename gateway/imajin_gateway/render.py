@@ -62,7 +62,7 @@ def real(value: float, field: F) -> float | str:
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if field.type == F.TYPE_FLOAT:
-        for digits in range(6, 9):
+        for digits in range(6, 10):
             fewer = float(f"{value:.{digits}g}")
             if abs(fewer) < 3.4e38 and struct.unpack("<f", struct.pack("<f", fewer))[0] == value:
                 return fewer

@@ -134,6 +134,7 @@ def test_numbers_are_as_short_as_their_precision_allows() -> None:
     from imajin.common.v1 import image_pb2
 
     assert json.loads(compact(render(image_pb2.Point(x=0.1, y=math.pi)))) == {"x": 0.1, "y": 3.1415927}
+    assert json.loads(compact(render(image_pb2.Point(x=0.10799999535083771)))) == {"x": 0.107999995, "y": 0.0}
 
 
 def test_long_integers_are_numbers_while_that_is_safe() -> None:

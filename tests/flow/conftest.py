@@ -23,10 +23,12 @@ START_SECONDS = 90
 
 @dataclass
 class Suite:
-    """Where the running suite is reached, and its processes."""
+    """Where the running suite is reached, its processes, and the folder with their logs (`<server>.log`)."""
 
+    folder: Path
     environment: dict[str, str]
     addresses: dict[str, str]
+    """By server, without the gateway."""
     gateway: str
     processes: dict[str, subprocess.Popen[bytes]]
 
@@ -97,7 +99,8 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     processes = {name: start(name, environment, folder / f"{name}.log") for name in addresses}
     for name, address in addresses.items():
         wait_until_serving(name, address, processes[name], folder / f"{name}.log")
-    yield Suite(environment, addresses, f"http://{addresses['gateway']}", processes)
+    servers = {name: address for name, address in addresses.items() if name != "gateway"}
+    yield Suite(folder, environment, servers, f"http://{addresses['gateway']}", processes)
     for process in processes.values():
         process.send_signal(signal.SIGTERM)
     for name, process in processes.items():

@@ -57,7 +57,11 @@ class PromptSettings(ServerSettings):
     """An OpenAI-compatible endpoint: vLLM, Ollama, llama.cpp, or a hosted one."""
     openai_api_key: SecretStr = SecretStr("")
     openai_capable: bool = True
-    """Whether that model writes whole prompts; if not, it is asked to choose and to fill slots like the embedded one."""
+    """Whether that model writes whole prompts; if not, it is asked to choose like the embedded one."""
+    openai_response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """What the endpoint knows of constrained output."""
+    openai_at_once: int = Field(8, ge=1, le=1000)
+    """Requests that the endpoint may answer at once."""
 
     tensor_parallel_size: int = Field(1, ge=1)
     """vllm: cards that share the model."""
@@ -69,3 +73,5 @@ class PromptSettings(ServerSettings):
     """vllm: fraction of each card that it takes."""
     reasoning_parser: str = "deepseek_r1"
     """vllm: how the model marks its reasoning; empty for models that don't reason aloud."""
+    vllm_at_once: int = Field(32, ge=1, le=1000)
+    """vllm: requests that are written at once."""

@@ -69,6 +69,7 @@ class Classifier:
     def __init__(self) -> None:
         self.index = Index()
         self.cultures = rules.cultures()
+        self.avoidances = rules.avoidances()
         self.languages = {name: spoken(culture) for name, culture in self.cultures.items()}
 
     def classify(self, query: Query) -> Classification:
@@ -92,13 +93,17 @@ class Classifier:
     def read(self, text: str, certainty: float, tally: Tally) -> None:
         """Counts what `text` names, but for what it says no to."""
         words = split(text)
-        for match in self.index.find(words):
-            if match.first and words[match.first - 1].form in NEGATIONS:
-                continue
-            found = text[words[match.first].start : words[match.last - 1].end]
+        counted: set[int] = set()
+        for match in self.index.find(words.words):
             meanings = match.meanings
+            # The same name again, even in other letters, says nothing new. Meanings live as long as the index.
+            if id(meanings) in counted or (match.first and words.words[match.first - 1] in NEGATIONS):
+                continue
+            found = words.quote(match.first, match.last)
             if any(meaning.capitals for meaning in meanings) and not found.isupper():
                 meanings = tuple(meaning for meaning in meanings if not meaning.capitals)
+            else:
+                counted.add(id(meanings))
             tally.count(found, meanings, certainty)
 
     def hint(self, locale: str, tally: Tally) -> None:
@@ -127,7 +132,7 @@ class Classifier:
             cultures=tuple(self.found(name, sure[name], locale) for name in order),
             features=tuple(tally.features.values()),
             avoid=tuple(
-                rule.avoidance for rule in rules.avoidances() if rule.cultures & present or rule.rules & tally.met
+                rule.avoidance for rule in self.avoidances if rule.cultures & present or rule.rules & tally.met
             ),
             evidence=tuple(evidence),
             languages=tuple(languages)[:MOST_LANGUAGES],

@@ -11,7 +11,7 @@ from babel import Locale
 
 from imajin_servers.prompt.classification import rules
 from imajin_servers.prompt.classification.findings import Feature
-from imajin_servers.prompt.classification.words import Word, phrase
+from imajin_servers.prompt.classification.words import phrase
 
 PEOPLE_WEIGHT = 0.75
 TERRITORY_WEIGHT = 0.75
@@ -84,16 +84,16 @@ class Index:
 
     def __init__(self) -> None:
         self.territories = territory_meanings()
-        self.longest: dict[str, list[tuple[tuple[str, ...], list[Meaning]]]] = {}
         self.table: dict[tuple[str, ...], list[Meaning]] = defaultdict(list)
         self.names = rules.names()
         for text in rules.neutral():
-            self.table[phrase(text)] = []
+            for form in plurals(phrase(text)):
+                self.table[form] = []
         self.add_rules()
         self.add_cldr()
-        by_first: dict[str, list[tuple[tuple[str, ...], list[Meaning]]]] = defaultdict(list)
+        by_first: dict[str, list[tuple[tuple[str, ...], tuple[Meaning, ...]]]] = defaultdict(list)
         for words, meanings in self.table.items():
-            by_first[words[0]].append((words[1:], meanings))
+            by_first[words[0]].append((words[1:], tuple(meanings)))
         for entries in by_first.values():
             entries.sort(key=lambda entry: -len(entry[0]))
         self.by_first = dict(by_first)
@@ -172,9 +172,8 @@ class Index:
             for prefix in self.prefixes(words[0]):
                 self.add((prefix + words[0], *words[1:]), meaning)
 
-    def find(self, words: Sequence[Word]) -> Iterator[Match]:
-        """The names in `words`, in order, none inside another."""
-        forms = [word.form for word in words]
+    def find(self, forms: list[str]) -> Iterator[Match]:
+        """The names in these words, in order, none inside another."""
         by_first = self.by_first
         at = 0
         while at < len(forms):
@@ -185,7 +184,7 @@ class Index:
             for rest, meanings in entries:
                 end = at + 1 + len(rest)
                 if not rest or tuple(forms[at + 1 : end]) == rest:
-                    yield Match(at, end, tuple(meanings))
+                    yield Match(at, end, meanings)
                     at = end
                     break
             else:

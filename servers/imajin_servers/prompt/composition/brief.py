@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 CULTURE_FROM = 0.35
 MOST_HINTS = 6
+MOST_WORDS = 160
 # Says where the picture is set, so that no setting is added.
 PLACED = re.compile(
     r"\b(?:in|on|at|under|inside|outside|near|beside|through|across|by|against|over)\s+(?:an?|the|some|his|her|their|my)\b",
@@ -72,7 +73,7 @@ class Brief:
 def brief_of(query: Query, found: Classification, *, age: str, gender: str, count: int, seed: int) -> Brief:
     """The brief of a query, for `count` prompts. The same seed gives the same brief."""
     subject = subject_of(query.description)
-    said = phrase(" . ".join((subject.text, query.category, *query.tags)))
+    said = phrase(" . ".join((subject.text, query.category, *query.tags)))[:MOST_WORDS]
     kind = kind_of(said, found)
     medium = medium_of(query, said)
     audience = audience_of(query, said, age)

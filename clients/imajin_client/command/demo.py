@@ -16,7 +16,7 @@ from imajin_client.command import output, running
 from imajin_client.command.bars import bars
 from imajin_client.command.describe import tell
 from imajin_client.command.following import file_name, follow
-from imajin_client.command.suite import suite
+from imajin_client.command.suite import Suite, suite
 from imajin_client.describing import Description
 from imajin_client.errors import Unavailable
 from imajin_client.images import Image
@@ -39,13 +39,12 @@ def demo(
 
     async def work() -> None:
         began = time.perf_counter()
-        async with suite(running.given, out / "suite.log", start_seconds=start_seconds) as client:
-            made = await show(client, description, size or list(SIZES), seed, out, quiet=as_json)
-            made.seconds = {"start": made.began - began, **made.seconds}
-        if as_json:
-            output.document(made.document())
-        else:
-            made.tell(time.perf_counter() - began)
+        async with suite(running.given, out / ".suite", start_seconds=start_seconds) as running_suite:
+            made = await show(running_suite, description, size or list(SIZES), seed, out, quiet=as_json)
+            if as_json:
+                output.document(made.document())
+            else:
+                made.tell(time.perf_counter() - began)
 
     running.run_plain(work, as_json=as_json)
 
@@ -55,7 +54,6 @@ class Made:
     """What the demo made, and where the time went."""
 
     out: Path
-    began: float
     description: Description
     job: Job
     files: dict[Path, Image] = field(default_factory=dict)
@@ -91,7 +89,8 @@ class Made:
         output.out.print(rows)
         stages = output.table("stage", "seconds>", "")
         notes = {
-            "start": "until the first call",
+            "start": "until the prompt server served",
+            "start the rest": "after the prompts were written",
             "describe": f"{len(self.description.prompts)} prompts, {self.description.completion_tokens} tokens",
             "sizes": f"{len(self.job.images)} sizes from {self.job.bases_generated} bases, seed {self.job.seed}",
         }
@@ -113,37 +112,51 @@ def in_order(stages: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(stages.items(), key=lambda item: places.get(item[0], len(STAGES)))
 
 
+class Watch:
+    """Takes the time of stages that follow each other, in seconds."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.stages: dict[str, float] = {}
+
+    def stage(self, name: str) -> None:
+        """Notes the time since the stage before."""
+        now = time.perf_counter()
+        self.stages[name], self.began = now - self.began, now
+
+
 async def show(
-    client: AsyncClient, description: str, sizes: list[str], seed: int | None, out: Path, *, quiet: bool
+    running_suite: Suite, description: str, sizes: list[str], seed: int | None, out: Path, *, quiet: bool
 ) -> Made:
     """The main job with everything written into `out`."""
-    began = time.perf_counter()
+    client, watch = running_suite.client, Watch()
+    # The prompts are written while the slower servers still start.
+    await running_suite.serves(["prompt"], quiet=quiet)
+    watch.stage("start")
     analysis = await described(client, description, sizes, seed, quiet=quiet)
-    written = time.perf_counter()
+    watch.stage("describe")
+    await running_suite.serves(quiet=quiet)
+    watch.stage("start the rest")
     prompt = analysis.prompts[0]
     submitted = await client.batch_sizes(
         prompt.prompt, sizes=sizes, negative_prompt=prompt.negative_prompt, seed=seed, format="webp"
     )
     job = (await follow(client, submitted.job_id, cancel=True, quiet=quiet)).check()
-    made = Made(out, began, analysis, job)
+    made = Made(out, analysis, job)
     images = await client.jobs.images(job.job_id)
     for name in sizes:
         made.files[images[name].save(out / file_name(images[name]))] = images[name]
-    drawn_at = time.perf_counter()
+    watch.stage("sizes")
     await derived(client, images[sizes[0]], made, quiet=quiet)
-    derived_at = time.perf_counter()
+    watch.stage("derivatives")
     # Pillow comes with the servers, not with the client: only the sheet needs it here.
     from imajin_client.command.sheet import contact_sheet
 
     made.sheet = await asyncio.to_thread(
         contact_sheet, description, job, {name: images[name] for name in sizes}, out / "contact-sheet.png"
     )
-    made.seconds = {
-        "describe": written - began,
-        "sizes": drawn_at - written,
-        "derivatives": derived_at - drawn_at,
-        "contact sheet": time.perf_counter() - derived_at,
-    }
+    watch.stage("contact sheet")
+    made.seconds = watch.stages
     return made
 
 

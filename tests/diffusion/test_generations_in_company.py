@@ -12,7 +12,7 @@ from imajin.common.v1 import image_pb2
 from imajin_servers.diffusion.settings import EMBEDDED
 from imajin_servers.runtime.status import from_call
 
-SMALL: dict[str, Any] = {"width": 64, "height": 64, "format": image_pb2.IMAGE_FORMAT_RAW_RGB8}
+SMALL: dict[str, Any] = {"width": 96, "height": 64, "format": image_pb2.IMAGE_FORMAT_RAW_RGB8}
 
 
 async def test_the_bits_do_not_depend_on_the_company(diffusion: Any) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from imajin.common.v1 import model_pb2
-from imajin.diffusion.v1 import diffusion_pb2
-from imajin_servers.diffusion.registry import Registry
-from imajin_servers.diffusion.settings import ModelEntry
-from imajin_servers.runtime.errors import InvalidArgument, Violation
-
-SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
+if TYPE_CHECKING:
+    from imajin_servers.diffusion.settings import ModelEntry
 
 
 @dataclass(frozen=True)
@@ -33,50 +28,3 @@ class Order:
     def guided(self) -> bool:
         """Whether each step predicts twice: with the prompt and with the negative one."""
         return self.guidance_scale > 1
-
-
-def order(request: diffusion_pb2.GenerateRequest, registry: Registry) -> Order:
-    """The order in `request`. Raises ModelNotFound, InvalidArgument."""
-    model = registry.find(request.model, style_name(request.style))
-    if not request.prompt.strip():
-        raise InvalidArgument.field("prompt", "is blank")
-    width, height = size(request, model)
-    return Order(
-        model=model,
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        width=width,
-        height=height,
-        steps=request.steps if request.HasField("steps") else model.default_steps,
-        guidance_scale=request.guidance_scale if request.HasField("guidance_scale") else model.default_guidance_scale,
-        seed=request.seed if request.HasField("seed") else secrets.randbits(32),
-        preview_interval=request.preview_interval,
-        priority=request.priority if request.HasField("priority") else 50,
-    )
-
-
-def style_name(value: int) -> str:
-    """Name of a style as settings write it; empty when unspecified."""
-    return model_pb2.ModelStyle.Name(value).removeprefix("MODEL_STYLE_").lower() if value else ""
-
-
-def size(request: diffusion_pb2.GenerateRequest, model: ModelEntry) -> tuple[int, int]:
-    """Width and height in pixels; where one is absent, that of the model's base size closest in the other."""
-    bases = model.base_sizes or [(1024, 1024)]
-    wide, high = request.HasField("width"), request.HasField("height")
-    if wide and high:
-        found = request.width, request.height
-    elif wide:
-        found = request.width, min(bases, key=lambda base: abs(base[0] - request.width))[1]
-    elif high:
-        found = min(bases, key=lambda base: abs(base[1] - request.height))[0], request.height
-    else:
-        found = bases[0]
-    wrong = [
-        Violation(field, f"must be from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
-        for field, side in zip(("width", "height"), found, strict=True)
-        if not SMALLEST_SIDE <= side <= LARGEST_SIDE
-    ]
-    if wrong:
-        raise InvalidArgument("the size is out of range", violations=wrong)
-    return found

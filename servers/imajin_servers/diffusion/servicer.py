@@ -11,8 +11,8 @@ from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin_servers.diffusion import messages
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.generations import Generations
-from imajin_servers.diffusion.orders import order
 from imajin_servers.diffusion.registry import Registry
+from imajin_servers.diffusion.requests import order
 from imajin_servers.runtime import images
 
 if TYPE_CHECKING:

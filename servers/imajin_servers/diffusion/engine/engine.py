@@ -9,15 +9,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-import structlog
 import torch
 
 from imajin_servers.diffusion.engine.policy import Candidate, next_batch, ranked
 from imajin_servers.diffusion.engine.profile import Profile
 from imajin_servers.diffusion.pipelines.stepwise import Run, Stepwise
 from imajin_servers.runtime.errors import Cancelled, Draining, ImajinError
-
-log = structlog.get_logger()
 
 
 @dataclass(eq=False)
@@ -180,7 +177,6 @@ class Engine:
         if len(runs) > 1 and self.profile.unsettled(kind, len(runs)):
             exact, together, apart = self.stepwise.probe(runs)
             self.profile.probed(kind, len(runs), exact, together, apart)
-            log.debug("batch probed", kind=str(kind), size=len(runs), exact=exact, together=together, apart=apart)
             return
         began = time.perf_counter()
         self.stepwise.step(runs)

@@ -13,14 +13,17 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+VECTORS = ("time_embedding", "add_embedding", "time_emb_proj")
+"""Parts of a UNet that work on one vector a row."""
+
 
 class Rows:
-    """Splits what `network`'s linear layers get as `(rows, features)` into the rows of each run."""
+    """Splits what those parts of `network` get, `(rows, features)`, into the rows of each run."""
 
     def __init__(self, network: nn.Module) -> None:
         self.counts: list[int] = []
-        for module in network.modules():
-            if isinstance(module, nn.Linear):
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Linear) and any(part in VECTORS for part in name.split(".")):
                 setattr(module, "forward", self.splitting(module.forward))  # noqa: B010 (a type checker takes it for a method)
 
     @contextmanager
@@ -36,7 +39,7 @@ class Rows:
         """`forward`, a run at a time where it gets single vectors."""
 
         def split(rows: torch.Tensor) -> torch.Tensor:
-            if rows.ndim != 2 or not self.counts:
+            if not self.counts:
                 return forward(rows)
             return torch.cat([forward(part) for part in torch.split(rows, self.counts)])
 

@@ -66,12 +66,17 @@ async def cards(address: str) -> list[pb.Device]:
         return list((await stub.ListDevices(pb.ListDevicesRequest())).devices)
 
 
-async def test_a_real_server_serves_survives_a_kill_and_stops(command: Any, small: Any, tmp_path: Path) -> None:
+async def test_a_real_server_serves_keeps_its_address_survives_a_kill_and_stops(
+    command: Any, small: Any, tmp_path: Path
+) -> None:
     address = small.free_address()
     up = await command("--only", "vram", IMAJIN_VRAM_ADDRESS=address, IMAJIN_VRAM_SIMULATED_BYTES="3GiB")
     await up.until(rf"imajin serves \(gRPC: vram {address}\)")
     pid = next(int(found[1]) for line in up.lines if (found := re.search(r"vram serving .* \(pid (\d+)\)", line)))
     assert [card.total_bytes for card in await cards(address)] == [3 * 1024**3]
+    second = await command("--only", "vram", "--state-dir", "other", IMAJIN_VRAM_ADDRESS=address)
+    await second.until(rf"vram failed at {address}: {address} is taken by another process")
+    assert await second.process.wait() == 3
     os.kill(pid, signal.SIGKILL)
     await up.until(r"vram crashed at .*: killed by SIGKILL; again in 0.5 s")
     await up.until(r"vram serving")
@@ -88,16 +93,6 @@ async def test_the_servers_own_word_on_bad_settings_is_shown(command: Any, small
         "vram failed at .*: imajin vram: bad settings: .* ttl_seconds Input should be greater than or equal to 1"
     )
     assert await up.process.wait() == 2
-
-
-async def test_two_suites_at_one_address(command: Any, small: Any) -> None:
-    address = small.free_address()
-    first = await command("--only", "vram", IMAJIN_VRAM_ADDRESS=address)
-    await first.until("imajin serves")
-    second = await command("--only", "vram", "--state-dir", "other", IMAJIN_VRAM_ADDRESS=address)
-    await second.until(rf"vram failed at {address}: {address} is taken by another process")
-    assert await second.process.wait() == 3
-    assert len(await cards(address)) == 1
 
 
 async def test_settings_come_from_the_file_and_logs_to_the_screen(command: Any, small: Any, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ async def test_what_a_crashed_program_started_dies_with_it(small: Any, start: An
     assert small.gone(grandchild)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
 async def test_no_process_is_left_when_the_supervisor_goes(small: Any, outside: Any, number: int) -> None:
     up = await outside(small.listener("one"), small.listener("deaf", "deaf", needs=["one"]), stop_seconds=0.2)
     await up.until(Phase.SERVING)

@@ -92,6 +92,9 @@ def refused() -> Iterator[tuple[str, bytes, type[Exception]]]:
     place = avif.index(b"ispe") + 8
     yield "avif-bomb-header", avif[:place] + struct.pack(">II", 100_000, 100_000) + avif[place + 8 :], ImageTooLarge
     yield "avif-zero", avif[:place] + struct.pack(">II", 0, 64) + avif[place + 8 :], ImageInvalid
+    large = file_of(Image.new("RGB", (2048, 2048)), "AVIF", speed=10, quality=10)
+    place = large.index(b"ispe") + 8
+    yield "avif-larger-than-it-says", large[:place] + struct.pack(">II", 16, 16) + large[place + 8 :], ImageInvalid
     yield "avif-start-only", avif[:32], ImageInvalid
     yield "gif", file_of(PHOTO, "GIF"), ImageInvalid
     yield (
@@ -155,6 +158,12 @@ def damaged() -> Iterator[tuple[str, bytes]]:
     yield "webp-lossless-noise", FILES["lossless"][:40] + random.Random(4).randbytes(len(FILES["lossless"]) - 40)
     avif = FILES["avif"]
     data_at = avif.index(b"mdat") + 4
+    frames = [Image.new("RGB", (512, 512), (shade, 0, 0)) for shade in (0, 90)]
+    moving = file_of(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=9)
+    small = (15).to_bytes(3, "little")
+    frame = moving.index(b"ANMF") + 14
+    moving = moving[:24] + small * 2 + moving[30:frame] + small * 2 + moving[frame + 6 :]
+    yield "webp-frame-larger-than-its-canvas", moving
     yield "avif-noise", avif[:data_at] + random.Random(5).randbytes(len(avif) - data_at)
     place = avif.index(b"ispe") + 8
     yield "avif-says-another-size", avif[:place] + struct.pack(">II", 32, 32) + avif[place + 8 :]

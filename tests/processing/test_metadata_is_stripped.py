@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from imajin_servers.processing.containers import sniff
+from imajin_servers.processing.containers.av1 import frame_sizes
 from imajin_servers.processing.decode import decode, inspect
 from imajin_servers.processing.settings import Limits
 
@@ -157,3 +158,28 @@ def test_a_cmyk_jpeg_keeps_the_segment_that_says_how_its_colours_are_coded(photo
     assert np.array_equal(
         np.asarray(Image.open(io.BytesIO(stripped.data))), np.asarray(Image.open(io.BytesIO(out.getvalue())))
     )
+
+
+@pytest.mark.parametrize("size", [(64, 48), (160, 120), (1023, 1)])
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_size_that_an_avifs_bitstream_announces_is_read(size: tuple[int, int], moving: bool) -> None:
+    out = io.BytesIO()
+    more = {"save_all": True, "append_images": [Image.new("RGB", size, "red")]} if moving else {}
+    Image.new("RGB", size).save(out, "AVIF", speed=10, **more)
+    data = out.getvalue()
+    at = data.index(b"mdat") + 4
+    assert next(frame_sizes(data[at:])) == size
+
+
+@pytest.mark.parametrize("kind", ["png", "avif"])
+def test_an_animation_becomes_its_first_frame(kind: str, photo: Image.Image) -> None:
+    out = io.BytesIO()
+    others = [Image.new("RGB", photo.size, colour) for colour in ("red", "blue")]
+    photo.save(out, kind, save_all=True, append_images=others, duration=50)
+    data = out.getvalue()
+    assert Image.open(io.BytesIO(data)).n_frames == 3
+    stripped = sniff(data).strip(data)
+    assert "animation" in stripped.removed
+    still = Image.open(io.BytesIO(stripped.data))
+    assert getattr(still, "n_frames", 1) == 1
+    assert np.array_equal(np.asarray(still.convert("RGB")), pixels(data))

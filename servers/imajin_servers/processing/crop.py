@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imajin_servers.runtime.errors import InvalidArgument
 
-HEAD_ROOM = 0.35
+HEAD_ROOM = 0.5
 """Wanted above a face, as a fraction of its height: detectors box brow to chin, hair is above."""
 CHEEK_ROOM = 0.15
 """Wanted beside and below a face, as a fraction of its width and height."""

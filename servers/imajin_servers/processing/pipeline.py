@@ -80,15 +80,13 @@ class Cleaned:
     pixels: int = 0
 
     def do(self, picture: Picture, encoders: Encoders) -> Encoded:
-        """Hands out the stripped file; encodes where there is none: bare pixels, and the first frame of an animation."""
+        """Hands out the stripped file; encodes where there is none: bare pixels, and the first frame of an animated WebP."""
         source = picture.source
         match source.header.format:
             case "raw":
                 return encode(picture.pixels, Recipe("png"), encoders)
             case "webp" if source.header.frames > 1:
                 return encode(picture.pixels, Recipe("webp", lossless=True), encoders)
-            case "avif" if source.header.frames > 1:
-                return encode(picture.pixels, Recipe("avif", 90), encoders)
             case format:
                 return Encoded(source.clean, format, picture.width, picture.height, 0)
 

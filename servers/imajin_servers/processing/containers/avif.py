@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from imajin_servers.processing.containers import av1
 from imajin_servers.processing.containers.boxes import Box, Reader, boxes, find
 from imajin_servers.processing.containers.header import Header, Stripped
 from imajin_servers.processing.containers.items import META_SKIP, extents, item_entries, primary_size
 from imajin_servers.runtime.errors import ImageInvalid
 
 BRANDS = {b"avif", b"avis"}
-TOP = {b"ftyp", b"meta", b"mdat", b"moov", b"free"}
+TOP = {b"ftyp", b"meta", b"mdat", b"free"}
+STILL = {b"avis": b"avif", b"msf1": b"mif1"}
+"""Brands of animations, and those of the still images that they become."""
 META = {b"hdlr", b"pitm", b"iinf", b"iref", b"iprp", b"iloc", b"idat", b"dinf", b"grpl", b"free"}
-NAMES = {b"Exif": "exif", b"mime": "xmp", b"uri ": "other", b"uuid": "c2pa", b"jumb": "c2pa", b"udta": "other"}
+NAMES = {
+    b"Exif": "exif",
+    b"mime": "xmp",
+    b"uri ": "other",
+    b"uuid": "c2pa",
+    b"jumb": "c2pa",
+    b"udta": "other",
+    b"moov": "animation",
+}
 METADATA_ITEMS = {b"Exif", b"mime", b"uri "}
+MOST_CODED = 4
+"""How many times its pixels the bitstreams of an image may hold."""
+SMALL = 1 << 20
+"""Pixels that are never too many."""
 SAMPLES = (b"trak", b"mdia", b"minf", b"stbl", b"stsz")
 
 
@@ -55,11 +70,24 @@ def inspect(data: bytes) -> Header:
     width, height = primary_size(data, meta)
     if not (width and height):
         raise ImageInvalid(f"the AVIF says that it is {width} x {height} pixels")
-    # All extents are walked, so that a file that is cut short is refused here.
-    for _ in extents(data, meta):
-        pass
+    check_pixels(data, meta, width * height)
     icc = any(data[box.start : box.start + 4] in (b"prof", b"rICC") for box in colours(data, meta))
     return Header("avif", width, height, frames, icc=icc)
+
+
+def check_pixels(data: bytes, meta: Box, pixels: int) -> None:
+    """Raises ImageInvalid when the file is cut short, or when its bitstreams hold far more than `pixels`.
+
+    Alpha, a gain map and the overhang of tiles are why they may hold some times more.
+    """
+    images = {item.id for item in item_entries(data, meta) if item.kind == b"av01"}
+    streams: dict[int, list[bytes]] = {}
+    for identity, start, end in extents(data, meta):
+        if identity in images:
+            streams.setdefault(identity, []).append(data[start:end])
+    coded = sum(width * height for pieces in streams.values() for width, height in av1.frame_sizes(b"".join(pieces)))
+    if coded > MOST_CODED * pixels + SMALL:
+        raise ImageInvalid(f"the AVIF says that it has {pixels} pixels, and holds {coded}")
 
 
 def colours(data: bytes, meta: Box) -> list[Box]:
@@ -68,7 +96,10 @@ def colours(data: bytes, meta: Box) -> list[Box]:
 
 
 def strip(data: bytes) -> Stripped:
-    """Blanks metadata where it lies, so that no offset in the file changes: zeros in its place, `free` for its type."""
+    """Blanks metadata where it lies, so that no offset in the file changes: zeros in its place, `free` for its type.
+
+    An animation becomes its still image, which is the first frame where it has a still image at all.
+    """
     outer, meta = top_level(data)
     edited = bytearray(data)
     removed: set[str] = set()
@@ -79,6 +110,9 @@ def strip(data: bytes) -> Stripped:
             blank_box(edited, box)
         elif box.kind == b"free":
             blank(edited, box.start, box.end)
+        elif box.kind == b"ftyp":
+            for at in (box.start, *range(box.start + 8, box.end - 3, 4)):
+                edited[at : at + 4] = STILL.get(data[at : at + 4], data[at : at + 4])
     if outer[-1].end < len(data):
         removed.add("trailing-data")
     if meta is not None:
@@ -89,7 +123,6 @@ def strip(data: bytes) -> Stripped:
 def strip_items(data: bytes, edited: bytearray, outer: list[Box], meta: Box) -> set[str]:
     """Blanks the metadata items, and all media data that belongs to no item; returns the names of what was removed."""
     removed: set[str] = set()
-    animated = any(box.kind == b"moov" for box in outer)
     for box in boxes(data, meta.start + META_SKIP, meta.end):
         if box.kind not in META:
             removed.add(NAMES.get(box.kind, "other"))
@@ -102,12 +135,11 @@ def strip_items(data: bytes, edited: bytearray, outer: list[Box], meta: Box) -> 
             metadata_items.add(item.id)
             edited[item.kind_at : item.kind_at + 4] = b"free"
     pieces = list(extents(data, meta))
-    if not animated:
-        for box in outer:
-            if box.kind == b"mdat":
-                blank(edited, box.start, box.end)
-        for _, start, end in pieces:
-            edited[start:end] = data[start:end]
+    for box in outer:
+        if box.kind == b"mdat":
+            blank(edited, box.start, box.end)
+    for _, start, end in pieces:
+        edited[start:end] = data[start:end]
     # Last, so that a metadata item which claims bytes of an image leaves none of itself behind.
     for identity, start, end in pieces:
         if identity in metadata_items:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import httpx
@@ -112,3 +113,9 @@ def http(suite: Suite) -> Iterator[httpx.Client]:
     """A client of the REST shim."""
     with httpx.Client(base_url=suite.gateway, timeout=120) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def flow() -> SimpleNamespace:
+    """What tests need that start a suite of their own."""
+    return SimpleNamespace(suite_environment=suite_environment, wait_until_serving=wait_until_serving)

@@ -105,7 +105,7 @@ def test_generate_answers_raw_bytes(http: httpx.Client) -> None:
 
 
 def test_generate_streams_events(http: httpx.Client) -> None:
-    request = {"prompt": PROMPT, "steps": 6, "previewInterval": 2, "skip_processing": True}
+    request = {"prompt": PROMPT, "steps": 20, "previewInterval": 2, "skip_processing": True}
     events: list[tuple[str, dict[str, Any]]] = []
     with http.stream("POST", "/generate", json=request, headers={"accept": "text/event-stream"}) as answer:
         name = ""
@@ -116,7 +116,7 @@ def test_generate_streams_events(http: httpx.Client) -> None:
                 events.append((name, json.loads(line.removeprefix("data:"))))
     steps = [event["denoising"]["step"] for name, event in events if name == "progress" and "denoising" in event]
     assert steps == sorted(steps)
-    assert steps[-1] == 6
+    assert steps[-1] == 20
     previews = [event for name, event in events if name == "preview"]
     assert previews
     for preview in previews:

@@ -58,7 +58,7 @@ async def test_the_client_drives_every_rpc(suite: Any, photo: bytes) -> None:
         description = await client.describe(PROMPT, count=1, seed=1)
         assert len(description.prompts) == 1
 
-        drawn = [event async for event in client.generate_stream(PROMPT, steps=4, preview_interval=1, seed=3)]
+        drawn = [event async for event in client.generate_stream(PROMPT, steps=20, preview_interval=2, seed=3)]
         assert isinstance(drawn[0], Progress)
         assert any(isinstance(event, Preview) for event in drawn)
         assert isinstance(drawn[-1], Image)

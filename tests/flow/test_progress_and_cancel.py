@@ -39,7 +39,7 @@ async def no_lease_but_models(vram: vram_lease_pb2_grpc.VramLeaseServiceAsyncStu
 
 
 async def test_every_step_is_told_in_order_with_previews(diffusion: Any) -> None:
-    request = diffusion_pb2.GenerateRequest(prompt="a red apple", steps=8, seed=1, preview_interval=2)
+    request = diffusion_pb2.GenerateRequest(prompt="a red apple", steps=20, seed=1, preview_interval=2)
     steps, fractions, previews, kinds = [], [], [], []
     async for event in diffusion.Generate(request):
         kinds.append(event.WhichOneof("event"))
@@ -54,7 +54,7 @@ async def test_every_step_is_told_in_order_with_previews(diffusion: Any) -> None
     assert kinds[0] == "progress"
     assert kinds[-1] == "result"
     assert steps == sorted(set(steps))
-    assert steps[-1] == 8
+    assert steps[-1] == 20
     assert fractions == sorted(fractions)
     assert previews
     assert all(format == "JPEG" and size <= 65536 for format, size in previews)

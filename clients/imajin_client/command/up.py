@@ -11,7 +11,9 @@ from imajin_client.command import running
 
 
 def up(
-    only: Annotated[list[str] | None, typer.Option(help="Only this server; repeat it.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only these servers, comma-separated; may be repeated.")
+    ] = None,
     verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Show the servers' logs too.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Folder of the logs; .imajin by default.")] = None,
     with_parent: Annotated[
@@ -26,6 +28,10 @@ def up(
     from imajin_client.up import run_up
 
     status = run_up(
-        running.given, only=tuple(only or ()) or None, verbose=verbose, state_dir=state_dir, with_parent=with_parent
+        running.given,
+        only=",".join(only) if only else None,
+        verbose=verbose,
+        state_dir=state_dir,
+        with_parent=with_parent,
     )
     raise typer.Exit(status)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from imajin.vram.v1 import vram_lease_pb2 as pb
+from imajin.vram.v1 import vram_lease_pb2_grpc
 from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.leases import LeaseClient
 
@@ -45,9 +47,10 @@ class Server:
         self.address = address
         self.log = log
 
-    async def start(self) -> None:
+    async def start(self, **variables: str) -> None:
         environment = {
             **os.environ,
+            **variables,
             "IMAJIN_VRAM_ADDRESS": self.address,
             "IMAJIN_VRAM_CARDS": "simulated",
             "IMAJIN_VRAM_SIMULATED_BYTES": "2GiB",
@@ -107,6 +110,28 @@ async def test_tokens_grow_over_a_restart_and_old_leases_are_lost(server: Server
     again = await client.acquire(2 * GIB, holder="survivor")
     assert again.fencing_token > lease.fencing_token
     await again.release()
+    await channel.close()
+
+
+async def test_a_lease_outlives_the_server_that_keeps_a_journal(server: Server, tmp_path: Path) -> None:
+    await server.stop(signal.SIGTERM)
+    journal = {"IMAJIN_VRAM_JOURNAL": str(tmp_path / "kept" / "leases.json")}
+    await server.start(**journal)
+    channel = connect(server.address)
+    client = LeaseClient(channel)
+    lease = await client.acquire(GIB, holder="survivor", priority=70, preemptible=True)
+    await server.stop(signal.SIGKILL)
+    await server.start(**journal)
+    await lease.resize(GIB // 2)
+    assert lease.held
+    stub = vram_lease_pb2_grpc.VramLeaseServiceStub(channel)
+    [kept] = (await stub.ListLeases(pb.ListLeasesRequest())).leases
+    assert (kept.fencing_token, kept.holder, kept.bytes) == (lease.fencing_token, "survivor", GIB // 2)
+    assert (kept.priority, kept.preemptible) == (70, True)
+    another = await client.acquire(GIB, holder="another")
+    assert another.fencing_token > lease.fencing_token
+    await another.release()
+    await lease.release()
     await channel.close()
 
 

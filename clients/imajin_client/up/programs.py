@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from imajin_client.addresses import SERVERS, addresses, from_file, variable
 from imajin_client.up.probes import grpc_serves, http_serves
+from imajin_client.up.settings import UpSettings
 
 GATEWAY = "gateway"
 GATEWAY_ADDRESS = "127.0.0.1:8080"
@@ -43,16 +44,23 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-def suite(given: Mapping[str, str] | None = None, only: Sequence[str] = ()) -> list[Program]:
-    """The servers and the gateway, or those of them in `only`, where arguments, environment and file say that they are.
+def suite(config: UpSettings, given: Mapping[str, str] | None = None) -> list[Program]:
+    """The servers and the gateway, or those of them in `config.only`, where arguments, environment and file say they are.
 
     Raises ValueError for an unknown name or a broken file, FileNotFoundError where IMAJIN_CONFIG names no file.
     """
+    only = config.only
     unknown = sorted(set(only) - set(NEEDS))
     if unknown:
         raise ValueError(f"no server {', '.join(unknown)}; there are: {', '.join(NEEDS)}")
     places = {**addresses(given), GATEWAY: gateway_address()}
-    environment = {**TUNING, **os.environ, **{variable(name): address for name, address in (given or {}).items()}}
+    environment = {
+        **TUNING,
+        # A vram server that is started again must know who still holds what.
+        "IMAJIN_VRAM_JOURNAL": str(config.state_dir.resolve() / "vram-leases.json"),
+        **os.environ,
+        **{variable(name): address for name, address in (given or {}).items()},
+    }
     return [
         Program(
             name=name,

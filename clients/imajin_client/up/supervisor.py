@@ -34,7 +34,7 @@ async def supervise(config: UpSettings, on_change: OnChange, programs: Sequence[
     The exit status: 0 after a signal; that of the server whose settings are bad (2) or whose address is taken (3); 1 after
     a server failed to serve too often. Cancelled, it stops everything first. Use it in the main thread.
     """
-    supervisor = Supervisor(config, on_change, suite(only=config.only) if programs is None else programs)
+    supervisor = Supervisor(config, on_change, suite(config) if programs is None else programs)
     if config.with_parent:
         tether.tie(os.getppid(), signal.SIGTERM)
     loop = asyncio.get_running_loop()

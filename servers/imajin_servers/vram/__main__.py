@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 
 from imajin.vram.v1 import vram_lease_pb2_grpc
 from imajin_servers.runtime.server import Lifetime, Service, run
 from imajin_servers.vram.desk import Clock, Desk
-from imajin_servers.vram.devices import devices
+from imajin_servers.vram.devices import DriverFailed, devices
+from imajin_servers.vram.journal import Journal
 from imajin_servers.vram.ledger import Ledger
 from imajin_servers.vram.servicer import VramLeaseServicer
 from imajin_servers.vram.settings import VramSettings
@@ -45,7 +47,8 @@ async def build(
             # The time of day, so that tokens grow over restarts too.
             first_token=time.time_ns() // 1000,
         )
-        desk = Desk(ledger, clock, found.drivers, settings.poll_seconds)
+        journal = Journal(settings.journal) if settings.journal else None
+        desk = Desk(ledger, clock, found.drivers, settings.poll_seconds, journal)
         async with desk.open():
             draining = asyncio.create_task(drain(desk, lifetime, settings.drain_seconds))
             servicer = VramLeaseServicer(desk, Scribe(clock.now, time.time), settings.watch_seconds, lifetime.draining)
@@ -59,6 +62,9 @@ async def build(
                 ]
             finally:
                 draining.cancel()
+                if journal is not None and desk.ledger.draining:
+                    # Whoever has not given back by now has lost it.
+                    journal.write([])
 
 
 async def drain(desk: Desk, lifetime: Lifetime, grace: float) -> None:
@@ -67,5 +73,14 @@ async def drain(desk: Desk, lifetime: Lifetime, grace: float) -> None:
     desk.drain(grace)
 
 
+def main() -> None:
+    """Runs the server. Exit status 2 where the cards that the settings name are not there."""
+    try:
+        run("vram", VramSettings, build)
+    except DriverFailed as error:
+        print(f"imajin vram: {error}; set IMAJIN_VRAM_CARDS", file=sys.stderr)
+        sys.exit(2)
+
+
 if __name__ == "__main__":
-    run("vram", VramSettings, build)
+    main()

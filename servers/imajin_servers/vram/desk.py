@@ -13,6 +13,7 @@ from imajin_servers.runtime.errors import LeaseLost
 from imajin_servers.vram.book import Book
 from imajin_servers.vram.claims import FOREVER, Ask, Claim
 from imajin_servers.vram.devices import Driver, DriverFailed
+from imajin_servers.vram.journal import Journal
 from imajin_servers.vram.ledger import Ledger
 from imajin_servers.vram.mailbox import Mailbox
 
@@ -34,8 +35,16 @@ class Clock(Protocol):
 class Desk:
     """The ledger with its surroundings. Everything here runs in one event loop; the ledger needs no lock."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, drivers: Sequence[Driver], poll_seconds: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        drivers: Sequence[Driver],
+        poll_seconds: float,
+        journal: Journal | None = None,
+    ) -> None:
         self.ledger = ledger
+        self.journal = journal
         self.clock = clock
         self.drivers = drivers
         self.poll_seconds = poll_seconds
@@ -46,6 +55,9 @@ class Desk:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Desk]:
         """Keeps time and reads drivers while the context lives."""
+        if self.journal is not None:
+            for entry in self.journal.read():
+                self.ledger.adopt(**vars(entry))
         await self.read_drivers()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.keep_time())]
@@ -117,13 +129,15 @@ class Desk:
             self.deliver(version)
 
     def deliver(self, version: int) -> None:
-        """Brings letters to their mailboxes, and wakes watchers where more than `version` is known now."""
+        """Brings letters to their mailboxes; notes and shows what differs from `version`."""
         for event in self.ledger.take_events():
             mailbox = self.mailboxes.get(event.claim)
             if mailbox is not None:
                 mailbox.post(event)
         self.stirred.set()
         if self.ledger.version != version:
+            if self.journal is not None:
+                self.journal.write(self.ledger.book.holders())
             self.changed.set()
             self.changed = asyncio.Event()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal, Protocol
 
 import structlog
@@ -41,13 +42,16 @@ class Devices:
 
 
 @contextlib.contextmanager
-def devices(kind: Kind, simulated_bytes: int, simulated_cards: int) -> Iterator[Devices]:
-    """The cards of this host while the context lives. `auto` simulates where NVML finds none. Raises DriverFailed."""
+def devices(kind: Kind, simulated_bytes: int, simulated_cards: int, nvml: Any = None) -> Iterator[Devices]:
+    """The cards of this host while the context lives. `auto` simulates where NVML finds none. Raises DriverFailed.
+
+    `nvml` is the module that speaks to the driver: pynvml where none is given.
+    """
     simulated = Devices([simulated_card(index, simulated_bytes) for index in range(simulated_cards)], [])
     if kind == "simulated":
         yield simulated
         return
-    with nvml_devices() as found:
+    with nvml_devices(nvml or import_module("pynvml")) as found:
         if found.cards:
             yield found
         elif kind == "auto":
@@ -83,33 +87,31 @@ class NvmlDriver:
 
 
 @contextlib.contextmanager
-def nvml_devices() -> Iterator[Devices]:
+def nvml_devices(nvml: Any) -> Iterator[Devices]:
     """The cards that NVML shows; none without a driver. Those that don't tell their memory are left out."""
-    import pynvml  # type: ignore[import-untyped]
-
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
         log.info("no NVIDIA driver", error=str(error))
         yield Devices([], [])
         return
     try:
         cards: list[Card] = []
         drivers: list[NvmlDriver] = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            driver = NvmlDriver(pynvml, text(pynvml.nvmlDeviceGetUUID(handle)), handle)
+        for index in range(nvml.nvmlDeviceGetCount()):
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            driver = NvmlDriver(nvml, text(nvml.nvmlDeviceGetUUID(handle)), handle)
             try:
                 total, used = driver.memory()
             except DriverFailed as error:
                 log.warning("a card does not tell its memory", device=driver.device_id, error=str(error))
                 continue
-            name = text(pynvml.nvmlDeviceGetName(handle))
+            name = text(nvml.nvmlDeviceGetName(handle))
             cards.append(Card(device_id=driver.device_id, name=name, total=total, simulated=False, used=used))
             drivers.append(driver)
         yield Devices(cards, drivers)
     finally:
-        pynvml.nvmlShutdown()
+        nvml.nvmlShutdown()
 
 
 def text(value: str | bytes) -> str:

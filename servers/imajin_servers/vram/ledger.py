@@ -107,6 +107,20 @@ class Ledger:
         self.settle()
         return claim
 
+    def adopt(self, lease_id: str, token: int, device_id: str, bytes: int, ttl: float, ask: Ask) -> None:
+        """Takes up a lease that a former server of this host granted; its holder has one TTL to resume it.
+
+        One whose card is gone, or has no room for it, is left out.
+        """
+        card = self.book.cards.get(device_id)
+        if card is None or bytes > card.total - self.book.leased(card):
+            return
+        now = self.clock()
+        claim = Claim(ask, lease_id, now, now, ttl, bytes, ClaimState.HELD, token, card, now, now + ttl)
+        self.book.claims[lease_id] = claim
+        self.next_token = max(self.next_token, token + 1)
+        self.version += 1
+
     def leave(self, claim: Claim) -> None:
         """Its holder's stream has ended: what waits is withdrawn; what is held lives on until its TTL."""
         if claim.state is ClaimState.WAITING:

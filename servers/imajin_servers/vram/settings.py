@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ByteSize, Field
@@ -37,6 +38,8 @@ class VramSettings(ServerSettings):
     """How often the driver is asked what is in use."""
     watch_seconds: float = Field(0.1, ge=0, le=60)
     """Least time between two messages of a watch; changes between them go together."""
+    journal: Path | None = None
+    """File that keeps the leases over a crash of this server; none where not said. `imajin up` says one."""
 
     def rules(self) -> Rules:
         """What the ledger is told."""

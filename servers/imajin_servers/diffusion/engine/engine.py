@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from imajin_servers.diffusion.engine.policy import Candidate, next_batch, ranked
+from imajin_servers.diffusion.engine.policy import Candidate, next_batch
 from imajin_servers.diffusion.engine.profile import Profile
 from imajin_servers.diffusion.pipelines.stepwise import Run, Stepwise
 from imajin_servers.runtime.errors import Cancelled, Draining, ImajinError
@@ -62,12 +62,6 @@ class Engine:
             self.tickets.append(ticket)
             self.wake.notify_all()
         return ticket
-
-    def position(self, ticket: Ticket) -> int:
-        """How many runs are served before `ticket`'s."""
-        with self.wake:
-            order = ranked([self.candidate(one) for one in self.tickets], self.ageing)
-        return next((place for place, one in enumerate(order) if one.id == ticket.id), 0)
 
     def pause(self) -> None:
         """Takes no further step; returns when the step in progress has ended. Runs stay and go on after `resume`."""
@@ -133,12 +127,8 @@ class Engine:
     def candidate(self, ticket: Ticket) -> Candidate:
         """What the policy sees of a ticket."""
         run = ticket.run
-        remaining = (run.steps - run.step) * self.profile.cost(self.cost_kind(run))
+        remaining = (run.steps - run.step) * self.profile.cost(self.stepwise.shape(run))
         return Candidate(ticket.id, self.stepwise.kind(run), ticket.priority, ticket.arrived, remaining)
-
-    def cost_kind(self, run: Run) -> tuple[int, ...]:
-        """What the cost of a step depends on."""
-        return run.rows, *run.latents.shape
 
     def tick(self, batch: Sequence[Ticket]) -> None:
         """One step of each ticket of `batch`. An error ends the run that it belongs to, and no other."""
@@ -173,15 +163,14 @@ class Engine:
 
     def advance(self, runs: Sequence[Run]) -> None:
         """One step of each run; batches of unknown worth are probed."""
-        kind = self.stepwise.kind(runs[0])
-        if len(runs) > 1 and self.profile.unsettled(kind, len(runs)):
+        kind = self.stepwise.shape(runs[0])
+        if len(runs) > 1 and self.profile.of(kind).unsettled(len(runs)):
             exact, together, apart = self.stepwise.probe(runs)
             self.profile.probed(kind, len(runs), exact, together, apart)
             return
         began = time.perf_counter()
         self.stepwise.step(runs)
-        if len(runs) == 1:
-            self.profile.stepped(self.cost_kind(runs[0]), time.perf_counter() - began)
+        self.profile.stepped(kind, len(runs), time.perf_counter() - began)
 
     def leave(self, ticket: Ticket, error: Exception | None) -> None:
         """Takes a ticket out, with its run or with `error`."""

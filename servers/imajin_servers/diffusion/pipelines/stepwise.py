@@ -142,8 +142,10 @@ class Stepwise:
 
     def kind(self, run: Run) -> Hashable | None:
         """Runs of one kind may share a pass. One row alone is computed otherwise than among others: it has no kind."""
-        if run.rows == 1:
-            return None
+        return None if run.rows == 1 else self.shape(run)
+
+    def shape(self, run: Run) -> Hashable:
+        """What the cost of a step depends on: the shapes of latents and embeddings."""
         return tuple(run.latents.shape), tuple(run.conditioning.embeddings.shape)
 
     @torch.inference_mode()

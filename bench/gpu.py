@@ -1,0 +1,476 @@
+"""Checks and times the step engine on a CUDA card, with an SDXL-architecture model of random weights: no hub, no files.
+
+    python bench/gpu.py --out bench/results/gpu.json          # about five minutes on an H100
+    python bench/gpu.py --tiny --out /tmp/gpu.json            # a minute on a CPU: a rehearsal of the same code
+
+Needs torch, diffusers, transformers and numpy. Prints a Markdown table and writes the same figures as JSON. Each part stands alone:
+one that fails is reported with its error, and one that would begin past --seconds is left out and said to be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "servers"), str(ROOT / "generated")]
+
+import diffusers  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from diffusers import (  # noqa: E402
+    AutoencoderKL,
+    DiffusionPipeline,
+    EulerDiscreteScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+
+from imajin_servers.diffusion.engine import Engine  # noqa: E402
+from imajin_servers.diffusion.memory import estimate  # noqa: E402
+from imajin_servers.diffusion.orders import Order  # noqa: E402
+from imajin_servers.diffusion.pipelines.stepwise import Run, Stepwise  # noqa: E402
+from imajin_servers.diffusion.pipelines.xl import StepwiseXL  # noqa: E402
+
+EMBEDDED = ROOT / "servers/imajin_servers/diffusion/embedded"
+GUIDANCE = 5.0
+TOKENS = 77
+
+# The published configuration of SDXL base 1.0.
+UNET: dict[str, Any] = {
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "attention_head_dim": [5, 10, 20],
+    "block_out_channels": [320, 640, 1280],
+    "cross_attention_dim": 2048,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "layers_per_block": 2,
+    "projection_class_embeddings_input_dim": 2816,
+    "sample_size": 128,
+    "transformer_layers_per_block": [1, 2, 10],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "use_linear_projection": True,
+}
+VAE: dict[str, Any] = {
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+    "force_upcast": True,
+}
+TINY_UNET = {
+    **UNET,
+    "attention_head_dim": [2, 4, 4],
+    "block_out_channels": [32, 64, 64],
+    "layers_per_block": 1,
+    "transformer_layers_per_block": [1, 1, 2],
+    "sample_size": 32,
+}
+TINY_VAE = {**VAE, "block_out_channels": [32, 32, 32, 32], "layers_per_block": 1, "sample_size": 256}
+
+
+@dataclass
+class Scale:
+    """How large everything is."""
+
+    device: torch.device
+    dtype: torch.dtype
+    sizes: list[int]
+    steps: int
+    repeats: int
+    batches: list[int]
+    compiles: bool
+
+
+class Report:
+    """Rows as they come, printed at once, kept for the end."""
+
+    def __init__(self, seconds: float) -> None:
+        self.began = time.monotonic()
+        self.seconds = seconds
+        self.rows: list[dict[str, Any]] = []
+
+    def row(self, part: str, what: str, value: float | str | bool, unit: str = "") -> None:
+        """Adds a figure."""
+        self.rows.append({"part": part, "what": what, "value": value, "unit": unit})
+        print(f"| {part} | {what} | {shown(value)} | {unit} |", flush=True)
+
+    def run(self, name: str, work: Callable[[], None]) -> None:
+        """Runs a part; its failure is a row."""
+        if time.monotonic() - self.began > self.seconds:
+            self.row(name, "left out", "no time left")
+            return
+        try:
+            work()
+        except Exception as error:
+            traceback.print_exc()
+            self.row(name, "failed", f"{type(error).__name__}: {str(error)[:200]}")
+        finally:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def shown(value: float | str | bool) -> str:
+    """A cell of the table."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def random_pipeline(scale: Scale, tiny: bool) -> StableDiffusionXLPipeline:
+    """SDXL's parts with random weights, without text encoders: the bench gives embeddings."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(scale.dtype)
+    with torch.device(scale.device):
+        unet = UNet2DConditionModel(**(TINY_UNET if tiny else UNET))
+        vae = AutoencoderKL(**(TINY_VAE if tiny else VAE))
+    torch.set_default_dtype(torch.float32)
+    scheduler = EulerDiscreteScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        steps_offset=1,
+        timestep_spacing="leading",
+    )
+    pipe = StableDiffusionXLPipeline(
+        vae=vae.eval().requires_grad_(False),
+        text_encoder=None,
+        text_encoder_2=None,
+        tokenizer=None,
+        tokenizer_2=None,
+        unet=unet.eval().requires_grad_(False),
+        scheduler=scheduler,
+        add_watermarker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+class Bench:
+    """The measurements on one pipeline."""
+
+    def __init__(self, scale: Scale, report: Report, tiny: bool) -> None:
+        self.scale = scale
+        self.report = report
+        began = time.perf_counter()
+        self.pipe = random_pipeline(scale, tiny)
+        self.sync()
+        report.row("model", "built", time.perf_counter() - began, "s")
+        parameters = sum(part.numel() for module in (self.pipe.unet, self.pipe.vae) for part in module.parameters())
+        report.row("model", "parameters", parameters / 1e9, "billion")
+        self.stepwise = StepwiseXL(self.pipe)
+        self.steps_alone: dict[int, float] = {}
+
+    def sync(self) -> None:
+        """Waits for the card."""
+        if self.scale.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def timed(self, work: Callable[[], Any], repeats: int | None = None) -> float:
+        """Median seconds of `work`, after one run to warm up: kernels are chosen and compiled at the first call of a shape."""
+        work()
+        times = []
+        for _ in range(repeats or self.scale.repeats):
+            self.sync()
+            began = time.perf_counter()
+            work()
+            self.sync()
+            times.append(time.perf_counter() - began)
+        return statistics.median(times)
+
+    def order(self, size: int, seed: int, steps: int | None = None) -> Order:
+        """A square picture."""
+        nothing: Any = None
+        return Order(nothing, "", "", size, size, steps or self.scale.steps, GUIDANCE, seed, 0, 50)
+
+    def embeddings(self, seed: int) -> dict[str, torch.Tensor]:
+        """What two text encoders would say, made up."""
+        pick = torch.Generator("cpu").manual_seed(1000 + seed)
+
+        def made(*shape: int) -> torch.Tensor:
+            return torch.randn(*shape, generator=pick).to(self.scale.device, self.scale.dtype)
+
+        width = self.pipe.unet.config.cross_attention_dim
+        pooled = self.pipe.unet.config.projection_class_embeddings_input_dim - 6 * 256
+        return {
+            "prompt_embeds": made(1, TOKENS, width),
+            "negative_prompt_embeds": made(1, TOKENS, width),
+            "pooled_prompt_embeds": made(1, pooled),
+            "negative_pooled_prompt_embeds": made(1, pooled),
+        }
+
+    def begun(self, order: Order) -> Run:
+        """A run before its first step."""
+        said = self.embeddings(order.seed)
+        conditioning = self.stepwise.conditioning(
+            order,
+            said["prompt_embeds"],
+            said["negative_prompt_embeds"],
+            said["pooled_prompt_embeds"],
+            said["negative_pooled_prompt_embeds"],
+        )
+        return self.stepwise.start(order, conditioning)
+
+    def plain(self, order: Order, output: str) -> Any:
+        """The plain pipeline's picture or latents."""
+        return self.pipe(
+            **self.embeddings(order.seed),
+            width=order.width,
+            height=order.height,
+            num_inference_steps=order.steps,
+            guidance_scale=order.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(order.seed),
+            output_type=output,
+        ).images[0]
+
+    @contextmanager
+    def engine(self, max_batch: int = 1) -> Iterator[Engine]:
+        """An engine for the length of a block."""
+        engine = Engine("bench", self.stepwise, max_batch=max_batch, ageing=1.0)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+    def drawn(self, engine: Engine, order: Order) -> Any:
+        """The engine's picture."""
+        run = engine.submit(self.begun(order), lambda run: None).left.result()
+        return self.stepwise.decode(run.latents)
+
+    def alone(self, part: str) -> None:
+        """Seconds an image: the plain pipeline against the engine, same process."""
+        for size in self.scale.sizes:
+            order = self.order(size, 1)
+            plain = self.timed(lambda order=order: self.plain(order, "np"))
+            with self.engine() as engine:
+                ours = self.timed(lambda order=order, engine=engine: self.drawn(engine, order))
+            self.report.row(part, f"{size} px, {order.steps} steps, plain diffusers", plain, "s an image")
+            self.report.row(part, f"{size} px, {order.steps} steps, engine", ours, "s an image")
+            self.report.row(part, f"{size} px, engine over plain", ours / plain, "ratio")
+
+    def same_bits(self) -> None:
+        """Latents of the engine against the plain pipeline's, and of a run among others against the run alone."""
+        size = self.scale.sizes[0]
+        steps = min(8, self.scale.steps)
+        order = self.order(size, 7, steps)
+        reference = self.plain(order, "latent")
+        with self.engine() as engine:
+            alone = engine.submit(self.begun(order), lambda run: None).left.result().latents[0]
+        self.report.row("same bits", "finite", bool(reference.isfinite().all()))
+        self.report.row("same bits", "engine alone equals plain diffusers", torch.equal(alone, reference))
+        self.report.row("same bits", "largest difference", float((alone - reference).abs().max()))
+        with self.engine(max_batch=8) as engine:
+            tickets = [
+                engine.submit(self.begun(self.order(size, seed, steps)), lambda run: None) for seed in range(4, 9)
+            ]
+            tickets[0].cancel()
+            among = tickets[3].left.result().latents[0]
+            tickets[4].left.result()
+            used = sorted(count for kind in engine.profile.kinds.values() for count in kind.sizes if kind.good(count))
+        self.report.row("same bits", "among others equals alone", torch.equal(among, alone))
+        self.report.row("same bits", "batch sizes that passed their probes", ", ".join(map(str, used)) or "none")
+
+    def batches(self) -> None:
+        """A step of n runs in one pass: milliseconds a run, and whether each keeps the bits that it has alone."""
+        for size in self.scale.sizes:
+            runs = [self.begun(self.order(size, seed)) for seed in range(max(self.scale.batches))]
+            single = 0.0
+            for count in self.scale.batches:
+                chosen = runs[:count]
+                with torch.inference_mode():
+                    seconds = self.timed(lambda chosen=chosen: self.stepwise.predict(chosen), 5)
+                    alone = [self.stepwise.predict([run])[0] for run in chosen]
+                    together = self.stepwise.predict(chosen)
+                each = seconds / count
+                single = single or each
+                self.steps_alone.setdefault(size, seconds)
+                differences = [float((a - b).abs().max()) for a, b in zip(alone, together, strict=True)]
+                part, what = "batches", f"{size} px, {count} in a pass"
+                self.report.row(part, what, each * 1000, "ms a step and run")
+                self.report.row(part, f"{what}: throughput against 1", single / each, "times")
+                self.report.row(part, f"{what}: same bits as alone", max(differences) == 0)
+                self.report.row(part, f"{what}: largest difference", max(differences))
+
+    def cancels(self) -> None:
+        """From cancel to the run having left the engine, against the time of a step."""
+        size = self.scale.sizes[-1]
+        waits = []
+        with self.engine() as engine:
+            for number in range(20):
+                moved = []
+                ticket = engine.submit(
+                    self.begun(self.order(size, number, 150)), lambda run, moved=moved: moved.append(1)
+                )
+                while len(moved) < 2:
+                    time.sleep(0.001)
+                began = time.perf_counter()
+                ticket.cancel()
+                ticket.left.exception()
+                self.sync()
+                waits.append(time.perf_counter() - began)
+        self.report.row("cancel", f"{size} px: median", statistics.median(waits) * 1000, "ms")
+        self.report.row("cancel", f"{size} px: worst of 20", max(waits) * 1000, "ms")
+        if size in self.steps_alone:
+            self.report.row("cancel", f"{size} px: a step", self.steps_alone[size] * 1000, "ms")
+
+    def pause(self) -> None:
+        """Off the card in the middle and back: the same bits, and how long it takes."""
+        size, steps = self.scale.sizes[0], min(10, self.scale.steps)
+        order = self.order(size, 3, steps)
+        with self.engine() as engine:
+            undisturbed = engine.submit(self.begun(order), lambda run: None).left.result().latents
+            moved: list[int] = []
+            ticket = engine.submit(self.begun(order), lambda run: moved.append(run.step))
+            while len(moved) < 2:
+                time.sleep(0.001)
+            began = time.perf_counter()
+            engine.pause()
+            engine.move(torch.device("cpu"))
+            self.sync()
+            away = time.perf_counter() - began
+            held = torch.cuda.memory_allocated() / 2**20 if self.scale.device.type == "cuda" else 0.0
+            began = time.perf_counter()
+            engine.move(self.scale.device)
+            self.sync()
+            back = time.perf_counter() - began
+            engine.resume()
+            resumed = ticket.left.result().latents
+        self.report.row("pause", "same bits after pause and resume", torch.equal(resumed, undisturbed))
+        self.report.row("pause", "off the card", away, "s")
+        self.report.row("pause", "left on the card", held, "MiB")
+        self.report.row("pause", "back on the card", back, "s")
+
+    def memory(self) -> None:
+        """Peaks beside the weights, against the estimate that leases ask for."""
+        if self.scale.device.type != "cuda":
+            return
+        weights = torch.cuda.memory_allocated()
+        self.report.row("memory", "weights", weights / 2**30, "GiB")
+        for size in self.scale.sizes:
+            order = self.order(size, 1, 2)
+            with self.engine() as engine:
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+                run = engine.submit(self.begun(order), lambda run: None).left.result()
+                self.sync()
+                denoising = torch.cuda.max_memory_allocated() - weights
+                torch.cuda.reset_peak_memory_stats()
+                self.stepwise.decode(run.latents)
+                decoding = torch.cuda.max_memory_allocated() - weights
+            self.report.row("memory", f"{size} px: peak of denoising", denoising / 2**30, "GiB")
+            self.report.row("memory", f"{size} px: peak of decoding", decoding / 2**30, "GiB")
+            self.report.row("memory", f"{size} px: estimate", estimate(self.pipe, size, size, 2) / 2**30, "GiB")
+
+    def layout(self) -> None:
+        """Channels-last and fused projections: lossless but for the order of sums."""
+        self.pipe.unet.to(memory_format=torch.channels_last)
+        self.pipe.vae.to(memory_format=torch.channels_last)
+        self.alone("channels last")
+        self.pipe.fuse_qkv_projections()
+        self.alone("channels last, fused QKV")
+
+    def compiled(self) -> None:
+        """Regional compile on top: the blocks that repeat, once."""
+        if not self.scale.compiles:
+            return
+        self.pipe.unet.compile_repeated_blocks(fullgraph=True)
+        began = time.perf_counter()
+        for size in self.scale.sizes:
+            self.plain(self.order(size, 1, 2), "latent")
+        self.sync()
+        self.report.row("compiled", "first steps at all sizes", time.perf_counter() - began, "s")
+        self.alone("channels last, fused QKV, regional compile")
+
+
+def embedded(scale: Scale, report: Report) -> None:
+    """The model that ships, on the card and on the CPU."""
+    if not list(EMBEDDED.glob("unet/*.safetensors")):
+        report.row("embedded", "left out", "its weights are not here")
+        return
+    nothing: Any = None
+    order = Order(nothing, "a red apple", "", 256, 256, 20, GUIDANCE, 1, 0, 50)
+    pictures: dict[str, Any] = {}
+    for name in dict.fromkeys(["cpu", scale.device.type]):
+        pipe = DiffusionPipeline.from_pretrained(EMBEDDED, dtype=torch.float32).to(name)
+        stepwise = Stepwise(pipe)
+        engine = Engine(name, stepwise, max_batch=8, ageing=1.0)
+
+        def draw(stepwise: Stepwise = stepwise, engine: Engine = engine) -> Any:
+            run = stepwise.start(order, stepwise.encode(order))
+            return stepwise.decode(engine.submit(run, lambda run: None).left.result().latents)
+
+        draw()
+        began = time.perf_counter()
+        pictures[name] = draw().astype(np.int16)
+        report.row("embedded", f"{name}: 256 px, 20 steps", time.perf_counter() - began, "s an image")
+        began = time.perf_counter()
+        starts = [stepwise.start(order, stepwise.encode(order)) for _ in range(8)]
+        for ticket in [engine.submit(run, lambda run: None) for run in starts]:
+            ticket.left.result()
+        report.row("embedded", f"{name}: 8 at once, denoised", (time.perf_counter() - began) / 8, "s an image")
+        engine.close()
+    if len(pictures) > 1:
+        difference = np.abs(pictures["cpu"] - pictures[scale.device.type])
+        report.row("embedded", "card against CPU: largest difference", int(difference.max()), "of 255")
+
+
+def main() -> None:
+    """Runs all parts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
+    parser.add_argument("--tiny", action="store_true", help="a small model, for a rehearsal on a CPU")
+    parser.add_argument("--seconds", type=float, default=300, help="no part begins after this")
+    parser.add_argument("--no-compile", action="store_true", help="leaves torch.compile out")
+    wishes = parser.parse_args()
+    for library in (diffusers, transformers):
+        library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()
+    cuda = torch.cuda.is_available()
+    if not cuda and not wishes.tiny:
+        sys.exit("no CUDA card here; --tiny rehearses on a CPU")
+    if not cuda:
+        torch.set_num_threads(1)
+    scale = Scale(
+        device=torch.device("cuda" if cuda else "cpu"),
+        dtype=torch.bfloat16 if cuda else torch.float32,
+        sizes=[128, 192] if wishes.tiny else [512, 1024],
+        steps=6 if wishes.tiny else 30,
+        repeats=2 if wishes.tiny else 3,
+        batches=[1, 2, 4] if wishes.tiny else [1, 2, 4, 8],
+        compiles=not wishes.no_compile and not wishes.tiny,
+    )
+    machine = torch.cuda.get_device_name() if cuda else f"CPU, {platform.machine()}"
+    versions = f"torch {torch.__version__}, diffusers {diffusers.__version__}, Python {platform.python_version()}"
+    print(f"{machine}; {versions}\n\n| part | what | value | unit |\n| --- | --- | --- | --- |", flush=True)
+    report = Report(wishes.seconds)
+    bench = Bench(scale, report, wishes.tiny)
+    report.run("alone", lambda: bench.alone("alone"))
+    report.run("same bits", bench.same_bits)
+    report.run("batches", bench.batches)
+    report.run("cancel", bench.cancels)
+    report.run("memory", bench.memory)
+    report.run("pause", bench.pause)
+    report.run("embedded", lambda: embedded(scale, report))
+    report.run("layout", bench.layout)
+    report.run("compiled", bench.compiled)
+    report.row("all", "took", time.monotonic() - report.began, "s")
+    if wishes.out is not None:
+        wishes.out.parent.mkdir(parents=True, exist_ok=True)
+        document = {"machine": machine, "versions": versions, "tiny": wishes.tiny, "rows": report.rows}
+        wishes.out.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

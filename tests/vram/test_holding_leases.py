@@ -114,15 +114,14 @@ async def test_no_server_is_unavailable() -> None:
 
 
 async def test_heartbeats_keep_a_lease_and_silence_ends_it(vram: Any) -> None:
-    lease = await vram.client.acquire(60 * MIB, holder="lively", ttl=1)
-    lease.report_used(7 * MIB)
-    for _ in range(3):
-        # The answer to a heartbeat of the real clock; meanwhile the server's clock goes on less than the TTL.
-        await vram.until(lambda leases: leases[0].bytes_used == lease.bytes_used)
-        vram.clock.advance(0.5)
-        lease.report_used(lease.bytes_used + MIB)
+    lease = await vram.client.acquire(60 * MIB, holder="lively", ttl=3)
+    for used in (7 * MIB, 8 * MIB):
+        lease.report_used(used)
+        # Heartbeats go by the real clock; the server's goes on by less than the TTL between two of them.
+        await vram.until(lambda leases, used=used: leases[0].bytes_used == used)
+        vram.clock.advance(2)
     assert lease.held
-    vram.clock.advance(1.1)
+    vram.clock.advance(3)
     await lease.lost.wait()
     assert await vram.leases() == []
     with pytest.raises(errors.LeaseLost):

@@ -46,7 +46,8 @@ def territory_meanings() -> dict[str, Meaning]:
         for code in culture.territories:
             sharing[code].append(culture)
     meanings = {}
-    for code, cultures in sharing.items():
+    for code, present in sharing.items():
+        cultures = [culture for culture in present if not culture.within] or present
         named = [culture for culture in cultures if culture.cldr == code] or [
             culture for culture in cultures if culture.cldr.isdigit()
         ]
@@ -163,6 +164,10 @@ class Index:
 
     def add_name(self, name: str, meaning: Meaning) -> None:
         """Adds a name of CLDR unless it is ambiguous, or so short in a script with spaces that it would be a word."""
+        # "Myanmar (Burma)", "Bosnia & Herzegovina": nobody writes them so.
+        name = name.split(" (")[0]
+        if " & " in name:
+            self.add_name(name.replace(" & ", " and "), meaning)
         words = phrase(name)
         plain = " ".join(words)
         if plain in self.names.ambiguous or (len(plain) < 4 and plain.isascii()):

@@ -15,7 +15,10 @@ FEATURE_KINDS = ("occasions", "attire", "food", "places", "periods")
 
 @dataclass(frozen=True)
 class Culture:
-    """A culture of `cultures.toml`. `cldr` is a territory, a UN M.49 region, or `lang:` and a language."""
+    """A culture of `cultures.toml`. `cldr` is a territory, a UN M.49 region, or `lang:` and a language.
+
+    `within` says that the name of one of its territories doesn't mean it.
+    """
 
     name: str
     title: str
@@ -25,6 +28,7 @@ class Culture:
     words: tuple[str, ...]
     settings: tuple[str, ...]
     palette: tuple[str, ...]
+    within: bool
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def cultures() -> dict[str, Culture]:
             words=tuple(entry["words"]),
             settings=tuple(entry["settings"]),
             palette=tuple(entry["palette"]),
+            within=entry.get("within", False),
         )
         for name, entry in read("cultures").items()
     }

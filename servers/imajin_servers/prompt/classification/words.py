@@ -19,7 +19,7 @@ BREAKS = ',;:!?()[]{}"\n\u2014\u3001\u3002\uff0c\u0964\u060c\u061f.'
 WORD = re.compile(
     f"[{UNSPACED}]"
     f"|(?:(?![{UNSPACED}])(?:[^\\W_]|[\u0900-\u0963\u0966-\u0dff]))+"
-    f"|[{re.escape(BREAKS[:-1])}]|\\.(?=\\s|$)"
+    f"|[{re.escape(BREAKS[:-1])}]|(?<!\\bst)(?<!\\bmt)\\.(?=\\s|$)"
 )
 
 

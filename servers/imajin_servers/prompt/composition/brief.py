@@ -208,7 +208,8 @@ def shots_of(
     return tuple(
         ShotChoices(
             views=dealt(views, index, count),
-            lights=dealt(lights, index, count),
+            # A step further in each round of the views: no view meets the same light twice.
+            lights=dealt(lights, index if len(lights) >= count else index + index // len(views), count),
             details=dealt(details, index, count),
             setting=settings[index % len(settings)] if settings else "",
             palette=palettes[index % len(palettes)],

@@ -22,7 +22,7 @@ EXCLUDED = re.compile(
     r"(?=[,.;!?]|$|\s(?:and|but|in|on|at)\b)",
     re.IGNORECASE,
 )
-CLAUSE = re.compile(r"(?<=[.!?。！？])\s*|\s*[;\n]\s*")
+CLAUSE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*|\s*;\s*")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,13 @@ from imajin.prompt.v1 import prompt_pb2
 from imajin_servers.prompt.composition import Brief, Prompt, Shot, adopted, composed
 from imajin_servers.prompt.composition.catalogue import Choice, looks
 from imajin_servers.prompt.composition.prompts import LONGEST_NAME, LONGEST_NEGATIVE, LONGEST_PROMPT
+from imajin_servers.prompt.composition.subject import clipped
 from imajin_servers.runtime.errors import LlmFailed
 
 LONGEST_ANSWER = 64 * 1024
 THOUGHTS = "thoughts"
+# Reading a prompt can't be interrupted, and a small model takes in little of a long one.
+LONGEST_TOLD = 160
 LENGTHS = {"name": LONGEST_NAME, "prompt": LONGEST_PROMPT, "negativePrompt": LONGEST_NEGATIVE}
 
 SLOTS_SYSTEM = (
@@ -46,9 +49,10 @@ class SlotsForm:
     def __init__(self, brief: Brief) -> None:
         self.brief = brief
         self.keys = [f"shot{index + 1}" for index in range(len(brief.shots))]
-        self.user = f"Say in one sentence how a good picture of this looks: {brief.subject.text}"
+        told = clipped(brief.subject.text, LONGEST_TOLD)
+        self.user = f"Say in one sentence how a good picture of this looks: {told}"
         if brief.hints:
-            self.user += f" ({', '.join(brief.hints[:3])})"
+            self.user += clipped(f" ({', '.join(brief.hints[:3])})", LONGEST_TOLD)
         self.max_tokens = 80 + 48 * len(self.keys)
 
     def schema(self) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class DiffusionDouble(diffusion_pb2_grpc.DiffusionServiceServicer):
         self.started = asyncio.Event()
         self.step: Callable[[int], Awaitable[None]] | None = None
         self.error: ImajinError | None = None
+        self.ends_with: grpc.StatusCode | None = None
 
     async def ListModels(self, request: Any, context: Any) -> diffusion_pb2.ListModelsResponse:
         return diffusion_pb2.ListModelsResponse(models=self.models)
@@ -124,6 +125,8 @@ class DiffusionDouble(diffusion_pb2_grpc.DiffusionServiceServicer):
                     await self.step(number)
                 if self.error:
                     raise self.error
+                if self.ends_with:
+                    await context.abort(self.ends_with, "not a word more")
                 self.steps_made += 1
                 denoising = progress_pb2.Denoising(step=number, total_steps=steps)
                 progress = progress_pb2.Progress(denoising=denoising, fraction=number / steps)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -322,6 +324,26 @@ async def test_restarting_fails_what_ran_and_goes_on_with_what_waited(stopped_ho
         job = await house.ended(ran)
         assert (job.status, job.error.code) == (FAILED, "SERVER_UNAVAILABLE")
         assert job.error.details == {"server": "orchestrator"}
+        assert (await house.ended(waited)).status == COMPLETED
+
+
+async def test_a_crash_fails_what_ran_at_the_next_start(stopped_house: Any, tmp_path: Path) -> None:
+    gate = stopped_house.diffusion.step = Gate(2)
+    async with stopped_house.running(concurrent_jobs=1) as house:
+        ran = await submit(house)
+        await gate.reached.wait()
+        waited = await submit(house)
+        # The files as they lie at this moment: all that a crash would leave.
+        await asyncio.to_thread(shutil.copytree, house.folder, tmp_path / "crashed")
+    gate.open.set()
+    stopped_house.folder = tmp_path / "crashed"
+    async with stopped_house.running() as house:
+        job = await get(house, ran)
+        assert (job.status, job.error.code, job.error.details["server"]) == (
+            FAILED,
+            "SERVER_UNAVAILABLE",
+            "orchestrator",
+        )
         assert (await house.ended(waited)).status == COMPLETED
 
 

@@ -85,7 +85,7 @@ class Watching:
                 watch.bell.clear()
                 events = list(await self.store.events(job_id, reached))
                 preview, watch.preview = watch.preview, None
-                if preview is not None and previews and preview.sequence > reached:
+                if preview is not None and previews:
                     events = sorted([*events, preview], key=lambda event: event.sequence)
                 for event in events:
                     reached = event.sequence

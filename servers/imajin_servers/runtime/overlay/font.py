@@ -17,8 +17,8 @@ FONTS = Path(__file__).parent / "fonts"
 FONT = FONTS / "noto-sans-semibold.ttf"
 SHAPED = range(0x0590, 0x0E80)
 """Hebrew, Arabic, Indic and Thai."""
-INVISIBLE = frozenset("\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff")
-"""Joiners, marks of direction and selectors: no glyph needed."""
+SELECTORS = dict.fromkeys([0xFE0E, 0xFE0F])
+"""They choose between text and emoji; the font has one form of each."""
 
 
 @cache
@@ -44,8 +44,10 @@ def coverage() -> tuple[list[int], list[int]]:
 
 def covers(character: str) -> bool:
     """Whether `character` can be drawn on this host."""
-    if character in INVISIBLE or character == "\n":
+    if character == "\n":
         return True
+    if unicodedata.category(character) == "Cc":
+        return False
     code = ord(character)
     if code in SHAPED and not shapes():
         return False
@@ -55,8 +57,8 @@ def covers(character: str) -> bool:
 
 
 def composed(text: str) -> str:
-    """`text` with letters and their marks in one character where Unicode has it."""
-    return unicodedata.normalize("NFC", text)
+    """`text` with letters and their marks in one character where Unicode has it, without variation selectors."""
+    return unicodedata.normalize("NFC", text).translate(SELECTORS)
 
 
 def missing(text: str) -> list[str]:

@@ -78,7 +78,7 @@ async def test_a_real_server_serves_keeps_its_address_survives_a_kill_and_stops(
     await second.until(rf"vram failed at {address}: {address} is taken by another process")
     assert await second.process.wait() == 3
     os.kill(pid, signal.SIGKILL)
-    await up.until(r"vram crashed at .*: killed by SIGKILL; again in 0.5 s")
+    await up.until(r"vram crashed at .*: killed by SIGKILL; again in 0.5 s$")
     await up.until(r"vram serving")
     assert len(await cards(address)) == 1
     up.process.send_signal(signal.SIGINT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import time
@@ -106,8 +107,8 @@ class Supervisor:
             self.fail(program, ADDRESS_TAKEN, f"{program.address} is taken by another process")
             return
         ever_served = False
-        while True:
-            status, served = await self.run_once(program)
+        for restarts in itertools.count():
+            status, served = await self.run_once(program, restarts)
             child = self.children.pop(program.name)
             line = child.last_words(program.name)
             ever_served = ever_served or served > 0
@@ -118,19 +119,17 @@ class Supervisor:
             if not ever_served and backoff.crashes >= self.config.attempts:
                 self.fail(program, GAVE_UP, f"{how_it_ended(status)} {backoff.crashes} times: {line}")
                 return
-            self.change(
-                program, Phase.CRASHED, pid=None, detail=f"{how_it_ended(status)}; again in {pause:g} s: {line}"
-            )
+            # Killed from outside, it had no chance to say why.
+            words = f": {line}" if status > 0 else ""
+            self.change(program, Phase.CRASHED, pid=None, detail=f"{how_it_ended(status)}; again in {pause:g} s{words}")
             await asyncio.sleep(pause)
-            restarts = self.states[program.name].restarts + 1
-            self.change(program, Phase.RESTARTING, restarts=restarts, detail="")
 
-    async def run_once(self, program: Program) -> tuple[int, float]:
+    async def run_once(self, program: Program, restarts: int) -> tuple[int, float]:
         """One run from start to end: the exit status, and the seconds that it served."""
         state = self.states[program.name]
         child = await self.start(program, state.log)
-        phase = Phase.RESTARTING if state.restarts else Phase.STARTING
-        self.change(program, phase, pid=child.process.pid)
+        phase = Phase.RESTARTING if restarts else Phase.STARTING
+        self.change(program, phase, pid=child.process.pid, restarts=restarts, detail="")
         ended = asyncio.create_task(child.ended())
         served_since = float("inf")
         try:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from imajin_servers.processing.crop import Box, plan
-from imajin_servers.processing.focal import faces
-from imajin_servers.processing.focal.faces import MediapipeFaces, NoFaces, face_finder, overlap
-from imajin_servers.processing.focal.locate import given, locate
+from imajin_servers.processing.focal import litert, model, tasks
+from imajin_servers.processing.focal.faces import OVERLAP, Faces, NoFaces, face_finder, overlap, starts
+from imajin_servers.processing.focal.litert import LitertLooker
+from imajin_servers.processing.focal.locate import given as given_point
+from imajin_servers.processing.focal.locate import locate
 from imajin_servers.processing.focal.point import FaceFinder
+from imajin_servers.processing.focal.tasks import TasksLooker
 
 FACE = Box(175, 65, 100, 105)
 """Where the face is in the 512 px photograph of the astronaut, by eye."""
 
 
-@pytest.fixture(scope="module")
-def finder() -> Iterator[FaceFinder]:
-    found = MediapipeFaces(0.6)
+@pytest.fixture(scope="module", params=[LitertLooker, TasksLooker])
+def finder(request: pytest.FixtureRequest) -> Iterator[FaceFinder]:
+    """Both ways to run the detector, as far as this host can."""
+    try:
+        found = Faces(request.param(0.6))
+    except (ImportError, OSError) as error:
+        pytest.skip(f"{request.param.__name__}: {error}")
     yield found
     found.close()
 
@@ -94,7 +103,7 @@ def test_a_crop_of_a_portrait_keeps_the_whole_face_where_the_centre_cuts_it(
 
 
 def test_a_given_point_wins_and_faces_are_still_known(finder: FaceFinder, astronaut: Image.Image) -> None:
-    focus = given(astronaut, finder, 0.1, 0.9)
+    focus = given_point(astronaut, finder, 0.1, 0.9)
     assert (focus.x, focus.y, focus.method, focus.confidence) == (0.1, 0.9, "given", 1.0)
     assert len(focus.boxes) == 1
 
@@ -138,15 +147,30 @@ def test_where_nothing_stands_out_the_centre_is_the_focal_point(size: tuple[int,
 
 
 def test_a_detector_that_cannot_be_loaded_leaves_a_server_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(self: MediapipeFaces, min_score: float) -> None:
+    def missing() -> bytes:
         raise OSError("libEGL.so.1: cannot open shared object file")
 
-    monkeypatch.setattr(MediapipeFaces, "__init__", missing)
-    finder = face_finder(0.5)
+    monkeypatch.setattr(litert, "model", missing)
+    monkeypatch.setattr(tasks, "model", missing)
+    finder = face_finder(0.6)
     assert finder.find(Image.new("RGB", (10, 10))) == ()
 
 
-def test_a_model_file_that_was_changed_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(faces, "MODEL_SHA256", "0" * 64)
+def test_a_model_file_that_was_changed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "SHA256", "0" * 64)
     with pytest.raises(OSError, match="SHA-256"):
-        faces.model()
+        model.model()
+
+
+def test_this_host_finds_faces(astronaut: Image.Image) -> None:
+    finder = face_finder(0.6)
+    assert len(finder.find(astronaut)) == 1
+    finder.close()
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000))
+def test_squares_cover_an_axis_and_overlap(length: int, side: int) -> None:
+    places = starts(length, side)
+    assert places[0] == 0
+    assert places[-1] + side >= length
+    assert all(later - earlier <= side * (1 - OVERLAP) + 1 for earlier, later in pairwise(places))

@@ -42,3 +42,15 @@ class FaceFinder(Protocol):
     def close(self) -> None:
         """Frees what is held."""
         ...
+
+
+class Looker(Protocol):
+    """One look of a detector. Called in threads, from several at a time."""
+
+    def look(self, image: Image.Image) -> list[Face]:
+        """The faces of an RGB image, seen whole, in its pixels."""
+        ...
+
+    def close(self) -> None:
+        """Frees what is held."""
+        ...

@@ -12,7 +12,7 @@ from babel.languages import get_territory_language_info
 
 from imajin_servers.prompt.classification import rules
 from imajin_servers.prompt.classification.findings import Classification, Evidence, Feature, FoundCulture, Query
-from imajin_servers.prompt.classification.index import Index, Meaning
+from imajin_servers.prompt.classification.index import Meaning, index
 from imajin_servers.prompt.classification.words import split
 
 REGION_CERTAINTY = 0.9
@@ -67,7 +67,7 @@ class Classifier:
     """Classifies queries. Building one reads all data (about a second); after that a query takes well under 5 ms."""
 
     def __init__(self) -> None:
-        self.index = Index()
+        self.index = index()
         self.cultures = rules.cultures()
         self.avoidances = rules.avoidances()
         self.languages = {name: spoken(culture) for name, culture in self.cultures.items()}

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from babel import Locale
 
@@ -194,3 +195,9 @@ class Index:
                     break
             else:
                 at += 1
+
+
+@cache
+def index() -> Index:
+    """The index of the packaged data, built once a process."""
+    return Index()

@@ -80,11 +80,13 @@ class SlotsForm:
     def prompt(self, index: int, entry: dict[str, Any]) -> Prompt:
         """The prompt that the finished entry `index` stands for."""
         shot = self.brief.shots[index]
-        return composed(
-            self.brief,
-            index,
-            Shot(named(shot.views, entry.get("view")), named(shot.lights, entry.get("light")), entry.get("detail", "")),
+        detail = entry.get("detail")
+        chosen = Shot(
+            view=named(shot.views, entry.get("view")),
+            light=named(shot.lights, entry.get("light")),
+            detail=detail if detail in shot.details else shot.details[0],
         )
+        return composed(self.brief, index, chosen)
 
 
 class FullForm:

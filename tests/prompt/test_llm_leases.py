@@ -1,0 +1,115 @@
+"""The language model holds a VRAM lease while it is in memory, and leaves the card when it is asked to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+
+from imajin.prompt.v1 import prompt_pb2 as pb
+from imajin.vram.v1 import vram_lease_pb2 as vram_pb
+from imajin_servers.prompt.settings import PromptSettings
+from imajin_servers.runtime.calls import CallInterceptor
+from imajin_servers.runtime.channels import connect
+from imajin_servers.runtime.leases import LeaseClient
+from imajin_servers.runtime.server import OPTIONS, Lifetime
+from imajin_servers.runtime.settings import Addresses
+from imajin_servers.runtime.status import from_call
+from imajin_servers.vram.__main__ import build
+from imajin_servers.vram.settings import VramSettings
+
+CARD = 1024**3
+
+
+@asynccontextmanager
+async def card(bytes: int = CARD) -> AsyncIterator[tuple[str, LeaseClient]]:
+    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    async with build(VramSettings(cards="simulated", simulated_bytes=bytes), Lifetime()) as services:
+        for service in services:
+            service.add(service.servicer, server)
+        await server.start()
+        async with connect(address) as channel:
+            yield address, LeaseClient(channel)
+        await server.stop(None)
+
+
+async def holders(client: LeaseClient) -> list[str]:
+    return [lease.holder for lease in (await client.stub.ListLeases(vram_pb.ListLeasesRequest())).leases]
+
+
+def ask(count: int = 1) -> pb.AnalyzeContextRequest:
+    return pb.AnalyzeContextRequest(description="a red bicycle", count=count, seed=1)
+
+
+async def test_the_model_comes_and_goes_with_its_lease(start_prompt: Any) -> None:
+    async with card() as (address, client):
+        async with start_prompt(addresses=Addresses(vram=address)) as server:
+            assert await holders(client) == []
+            await server.stub.AnalyzeContext(ask())
+            assert await holders(client) == ["prompt/embedded"]
+            assert server.engine.loaded
+            # More important work needs the whole card: the model leaves before the lease is granted.
+            async with await client.acquire(CARD, holder="important", priority=90):
+                assert not server.engine.loaded
+                assert await holders(client) == ["important"]
+                waiting = asyncio.ensure_future(server.stub.AnalyzeContext(ask()))
+                done, _ = await asyncio.wait([waiting], timeout=0.05)
+                assert not done
+            assert len((await waiting).prompts) == 1
+            assert await holders(client) == ["prompt/embedded"]
+        assert await holders(client) == []
+
+
+async def test_an_answer_that_is_being_written_is_finished_before_the_model_leaves(start_prompt: Any) -> None:
+    async with card() as (address, client), start_prompt(addresses=Addresses(vram=address)) as server:
+        call = server.stub.StreamAnalyzeContext(
+            pb.StreamAnalyzeContextRequest(description="a red bicycle", count=2, seed=1)
+        )
+        async for event in call:
+            if event.WhichOneof("event") == "reasoning_delta":
+                break
+        acquiring = asyncio.ensure_future(client.acquire(CARD, holder="important", priority=90))
+        events = [event async for event in call]
+        assert events[-1].HasField("result")
+        async with await acquiring:
+            assert not server.engine.loaded
+
+
+async def test_a_card_that_can_never_hold_it_is_gpu_oom(start_prompt: Any) -> None:
+    async with card(1024**2) as (address, _), start_prompt(addresses=Addresses(vram=address)) as server:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await server.stub.AnalyzeContext(ask())
+        error = from_call(caught.value)
+        assert error.reason == "GPU_OOM"
+        assert error.metadata["available"] == "1MB"
+        assert not server.engine.loaded
+
+
+async def test_waiting_for_the_card_counts_against_the_deadline(start_prompt: Any) -> None:
+    async with card() as (address, client), start_prompt(addresses=Addresses(vram=address)) as server:
+        async with await client.acquire(CARD, holder="important", priority=90):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await server.stub.AnalyzeContext(ask(), timeout=1.0)
+            assert from_call(caught.value).reason == "LLM_TIMEOUT"
+            assert await holders(client) == ["important"]
+
+
+async def test_without_a_vram_server_it_works_all_the_same(
+    start_prompt: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with card() as (address, _):
+        pass
+    async with start_prompt(addresses=Addresses(vram=address)) as server:
+        for _ in range(2):
+            assert len((await server.stub.AnalyzeContext(ask())).prompts) == 1
+    out, err = capfd.readouterr()
+    assert (out + err).count("runs without a lease") == 1
+
+
+def test_leases_are_asked_for_unless_they_are_turned_off() -> None:
+    assert PromptSettings().lease == "auto"

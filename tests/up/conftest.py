@@ -147,6 +147,18 @@ class OutsideUp:
         )
         return cls(process)
 
+    @classmethod
+    async def start_by_another(cls, folder: Path, program: Program) -> OutsideUp:
+        """The same, started with `with_parent` by a process that does nothing else: this object's `process`."""
+        facts = json.dumps([(program.name, list(program.command), program.address, [])])
+        script = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", script, SUPERVISOR, facts, str(folder), "5"),
+            env={**os.environ, "IMAJIN_UP_WITH_PARENT": "1"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        return cls(process)
+
     async def until(self, phase: Phase) -> None:
         """Reads states until all are in `phase`."""
         assert self.process.stdout is not None
@@ -163,7 +175,7 @@ class OutsideUp:
 
 
 @pytest.fixture
-async def outside(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+async def outside(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
     """Starts a supervisor in a process of its own."""
     running: list[OutsideUp] = []
 
@@ -171,7 +183,11 @@ async def outside(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         running.append(await OutsideUp.start(tmp_path, *programs, **settings))
         return running[-1]
 
-    yield started
+    async def started_by_another(program: Program) -> OutsideUp:
+        running.append(await OutsideUp.start_by_another(tmp_path, program))
+        return running[-1]
+
+    yield SimpleNamespace(start=started, start_by_another=started_by_another)
     for up in running:
         if up.process.returncode is None:
             up.send(signal.SIGKILL)

@@ -113,3 +113,10 @@ async def test_an_unknown_server_is_named(command: Any) -> None:
     up = await command("--only", "vrams")
     await up.until("bad settings: no server vrams; there are: vram, ")
     assert await up.process.wait() == 2
+
+
+async def test_a_folder_that_can_not_be_written_is_said(command: Any, small: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    up = await command("--only", "vram", "--state-dir", "file/state", IMAJIN_VRAM_ADDRESS=small.free_address())
+    await up.until("imajin up: .*Not a directory")
+    assert await up.process.wait() == 1

@@ -132,13 +132,22 @@ async def test_what_a_crashed_program_started_dies_with_it(small: Any, start: An
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
 async def test_no_process_is_left_when_the_supervisor_goes(small: Any, outside: Any, number: int) -> None:
-    up = await outside(small.listener("one"), small.listener("deaf", "deaf", needs=["one"]), stop_seconds=0.2)
+    up = await outside.start(small.listener("one"), small.listener("deaf", "deaf", needs=["one"]), stop_seconds=0.2)
     await up.until(Phase.SERVING)
     up.send(number)
     await up.process.communicate()
     assert up.process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     assert len(up.pids) == 2
     assert all(small.gone(pid) for pid in up.pids.values())
+
+
+async def test_a_supervisor_can_go_with_the_process_that_started_it(small: Any, outside: Any) -> None:
+    up = await outside.start_by_another(small.listener("one"))
+    await up.until(Phase.SERVING)
+    up.send(signal.SIGKILL)
+    assert small.gone(up.pids["one"])
+    # The supervisor stops in order: it holds the other end of this pipe until its own end.
+    await up.process.communicate()
 
 
 async def test_a_folder_that_can_not_be_written_is_an_error(small: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from imajin_client.up.programs import Program, suite
 from imajin_client.up.screen import follow, screen
 from imajin_client.up.settings import UpSettings
-from imajin_client.up.supervisor import BAD_SETTINGS, supervise
+from imajin_client.up.supervisor import BAD_SETTINGS, GAVE_UP, supervise
 
 
 def run_up(given: Mapping[str, str] | None = None, console: Console | None = None, **settings: Any) -> int:
@@ -28,7 +28,11 @@ def run_up(given: Mapping[str, str] | None = None, console: Console | None = Non
     except (ValidationError, ValueError, FileNotFoundError) as error:
         console.print(f"imajin up: bad settings: {error}", markup=False, highlight=False)
         return BAD_SETTINGS
-    return asyncio.run(shown(config, programs, console))
+    try:
+        return asyncio.run(shown(config, programs, console))
+    except OSError as error:
+        console.print(f"imajin up: {error}", markup=False, highlight=False)
+        return GAVE_UP
 
 
 async def shown(config: UpSettings, programs: Sequence[Program], console: Console) -> int:

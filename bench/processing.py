@@ -242,6 +242,7 @@ def main() -> None:
     sizes = heights(WIDTHS)
     ready = [image.resize(size, LANCZOS) for size in sizes]
     table: list[list[Cell]] = []
+    load = os.getloadavg()[0]
     for name, encoding, suffix, more in (
         ("WEBP", "webp", ".webp", {"effort": 4}),
         ("JPEG", "jpeg", ".jpg", {"interlace": True, "optimize_coding": True}),
@@ -298,6 +299,7 @@ def main() -> None:
     note = (
         f"8 default pipelines at once through the server took {wall:.0f} ms on its threads; the event loop, which the client shares "
         f"here, never stood still for more than {stall:.0f} ms. A 100000 x 100000 header is refused in {refusal(png):.0f} us. "
+        f"The machine's load average was {load:.1f} before the run: above 0, wall times and the event loop's are of the load, CPU times little. "
         "The 1536 px derivative and optimize are the same bytes: the default pipeline encodes them once."
     )
     write(

@@ -46,11 +46,6 @@ class Portal:
         """Lets what was cancelled send its cancellation."""
         asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop).result(timeout=1)
 
-    def later(self, make: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Starts a coroutine without waiting; nothing happens after the end of the loop."""
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(lambda: self.loop.create_task(make()))
-
     def close(self) -> None:
         """Ends the loop and its thread."""
         if self.loop.is_closed():
@@ -182,10 +177,6 @@ class Events(Generic[T]):
     ) -> None:
         """Cancels the call."""
         self.close()
-
-    def __del__(self) -> None:
-        """Cancels the call of an iterator that was dropped."""
-        self._portal.later(self._stream.aclose)
 
 
 class Lease:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ def start(doubles: Any, tmp_path: Path) -> Iterator[Any]:
     def begin(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         child = subprocess.Popen(
-            [sys.executable, "-m", "imajin_client", *arguments], cwd=tmp_path, env=environment, **options
+            [sys.executable, "-m", "imajin_client", *arguments], cwd=tmp_path, **{"env": environment, **options}
         )
         children.append(child)
         return child
@@ -168,6 +170,42 @@ def test_ctrl_c_ends_the_command_and_gives_the_lease_back(doubles: Any, wire: An
     out, _ = child.communicate(timeout=WAIT)
     assert (child.returncode, out) == (130, b"asked to go\n")
     assert doubles.dropped["HoldLease"].wait(WAIT)
+
+
+@pytest.fixture
+def places() -> dict[str, str]:
+    """Addresses of a suite that a test may start, by variable."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(6)]
+        names = ("PROMPT", "DIFFUSION", "PROCESSING", "VRAM", "ORCHESTRATOR", "GATEWAY")
+        ports = [probe.getsockname()[1] for probe in probes]
+    return {f"IMAJIN_{name}_ADDRESS": f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
+
+
+def test_a_demo_whose_suite_falls_says_where_its_log_is(places: dict[str, str], start: Any, tmp_path: Path) -> None:
+    child = start("demo", "--json", env={**os.environ, **places, "IMAJIN_UP_ONLY": "nonsense"})
+    out, err = child.communicate(timeout=WAIT)
+    assert (child.returncode, out) == (3, b"")
+    assert "the suite ended by itself; out/.suite/suite.log" in json.loads(err)["error"]
+    assert "nonsense" in (tmp_path / "out/.suite/suite.log").read_text()
+
+
+def test_ctrl_c_in_a_demo_ends_the_suite_that_it_started(
+    places: dict[str, str], wire: Any, start: Any, tmp_path: Path
+) -> None:
+    child = start("demo", env={**os.environ, **places, "IMAJIN_UP_ONLY": "vram"})
+    host, _, port = places["IMAJIN_VRAM_ADDRESS"].partition(":")
+    assert wire.eventually(lambda: listens(host, int(port)), WAIT)
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=WAIT)
+    assert child.returncode == 130
+    assert not listens(host, int(port))
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether anybody takes connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
 
 
 def test_module_and_command_are_the_same(start: Any) -> None:

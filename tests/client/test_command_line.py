@@ -226,6 +226,8 @@ def test_the_doctor_says_what_is_there_and_what_is_not(imajin: Imajin, monkeypat
     assert found["face model"]["state"] == "ok"
     assert {"python", "image model", "language model", "cards", "disk", "memory", "extra gateway"} <= set(found)
 
+    here = checks.folder_of
+    monkeypatch.setattr(checks, "folder_of", lambda name: None if name == "ai_edge_litert" else here(name))
     monkeypatch.setattr(checks, "loadable", lambda name: False)
     result = imajin("doctor", status=1)
     assert "apt-get install libegl1 libgles2" in result.stdout

@@ -107,11 +107,14 @@ async def test_a_failed_job_raises_its_own_error(doubles: Any, wire: Any, client
     assert caught.value.details["requested"] == "8GB"
 
 
-@pytest.mark.parametrize("fault", ["gap", "hash", "cut off", "missing"])
+@pytest.mark.parametrize("fault", ["gap", "gap without a hash", "hash", "cut off", "missing"])
 async def test_a_damaged_transfer_is_told(fault: str, doubles: Any, wire: Any, client: AsyncClient) -> None:
     chunks = list(wire.image_chunks(wire.PIXELS))
     match fault:
         case "gap":
+            del chunks[1]
+        case "gap without a hash":
+            chunks[0].info.sha256 = b""
             del chunks[1]
         case "hash":
             chunks[0].info.sha256 = bytes(32)

@@ -138,13 +138,8 @@ def language_model() -> Check:
 
 
 def hardware() -> Iterator[Check]:
-    """Libraries for the face detector, disk, memory and cards."""
-    lost = [name for name in ("libEGL.so.1", "libGLESv2.so.2") if not loadable(name)]
-    if lost:
-        hint = "apt-get install libegl1 libgles2; without them subjects are found by saliency, not by faces"
-        yield Check("face libraries", "missing", f"without {', '.join(lost)}", hint)
-    else:
-        yield Check("face libraries", "ok", "libEGL, libGLESv2")
+    """What runs the face detector, disk, memory and cards."""
+    yield face_engine()
     free = shutil.disk_usage(".").free
     room = "results of jobs and model weights need room"
     yield Check(
@@ -152,6 +147,20 @@ def hardware() -> Iterator[Check]:
     )
     yield memory()
     yield cards()
+
+
+def face_engine() -> Check:
+    """What runs the face model: LiteRT, which needs nothing of the host, or MediaPipe, which needs its libraries."""
+    if folder_of("ai_edge_litert") is not None:
+        return Check("face engine", "ok", "LiteRT")
+    hint = "pip install ai-edge-litert; until then subjects are found by saliency, not by faces"
+    if folder_of("mediapipe") is None:
+        return Check("face engine", "missing", "neither LiteRT nor MediaPipe is installed", hint)
+    lost = [name for name in ("libEGL.so.1", "libGLESv2.so.2", "libGL.so.1") if not loadable(name)]
+    if lost:
+        hint = f"{hint}. Or, for MediaPipe: apt-get install libegl1 libgles2 libgl1"
+        return Check("face engine", "missing", f"MediaPipe without {', '.join(lost)}", hint)
+    return Check("face engine", "ok", "MediaPipe with libEGL, libGLESv2, libGL")
 
 
 def loadable(name: str) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +16,13 @@ from imajin_client.command import output, running
 from imajin_client.command.bars import bars
 from imajin_client.command.describe import tell
 from imajin_client.command.following import file_name, follow
-from imajin_client.command.suite import Suite, suite
 from imajin_client.describing import Description
 from imajin_client.errors import Unavailable
 from imajin_client.images import Image
 from imajin_client.jobs import Job
+
+if TYPE_CHECKING:
+    from imajin_client.command.suite import Suite
 
 DESCRIPTION = "a happy panda eating watermelon"
 STAGES = ("analyze", "generate", "detect", "crop")
@@ -36,6 +38,8 @@ def demo(
     as_json: output.Json = False,
 ) -> None:
     """Start the suite and show the main job: description, prompts, every size from the fewest bases, derivatives."""
+    # The supervisor's settings take time to import: only this subcommand and `up` wait for them.
+    from imajin_client.command.suite import suite
 
     async def work() -> None:
         began = time.perf_counter()

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from imajin_gateway.answers import compact
 from imajin_gateway.around import Around, allowed_hosts
+from imajin_gateway.body import Budget
 from imajin_gateway.calls import Channels
 from imajin_gateway.contract import bindings
 from imajin_gateway.endpoint import Endpoint, by_path
@@ -34,20 +35,20 @@ POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'unsafe-inli
 
 def make_app(settings: GatewaySettings, draining: asyncio.Event | None = None) -> Starlette:
     """The app. `draining` ends the event streams of watches when it is set."""
-    channels: dict[str, Channels] = {}
     stop = draining or asyncio.Event()
+    budget = Budget(settings.max_buffered_bytes)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Channels belong to the event loop that serves, so they open with it.
-        open_channels = channels["open"] = Channels(settings.addresses.servers())
+        channels = Channels(settings.addresses.servers())
         app.router.routes.extend(
-            Route(path, Endpoint(group, open_channels, settings, stop), methods=None)
+            Route(path, Endpoint(group, channels, settings, stop, budget), methods=None)
             for path, group in by_path(bindings()).items()
         )
-        app.router.routes.extend(Route(path, Health(open_channels)) for path in ("/health", "/health/live"))
+        app.router.routes.extend(Route(path, Health(channels)) for path in ("/health", "/health/live"))
         yield
-        await open_channels.close()
+        await channels.close()
 
     app = Starlette(
         lifespan=lifespan,

@@ -15,11 +15,30 @@ class ClientGone(Exception):
     """The client closed its connection."""
 
 
+class Budget:
+    """Bytes that all bodies together may take while they are held in memory whole."""
+
+    def __init__(self, limit: int) -> None:
+        self.free = limit
+
+    def take(self, size: int) -> None:
+        """Reserves `size` bytes. Raises ApiError where there are not as many."""
+        if size > self.free:
+            raise ApiError("QUEUE_FULL", "too many large bodies are being read already", retry_after=1.0)
+        self.free -= size
+
+    def give_back(self, size: int) -> None:
+        """Returns what was taken."""
+        self.free += size
+
+
 class Body:
     """One body. `limit` is in bytes; `code` is what the error of a larger one is called."""
 
-    def __init__(self, receive: Receive, headers: Headers, limit: int, code: str = "BODY_TOO_LARGE") -> None:
+    def __init__(self, receive: Receive, headers: Headers, budget: Budget, limit: int, code: str) -> None:
         self.receive = receive
+        self.budget = budget
+        self.held = 0
         self.limit = limit
         self.code = code
         self.declared = int(length) if (length := headers.get("content-length", "")).isdigit() else 0
@@ -46,8 +65,18 @@ class Body:
             yield (await self.next_message()).get("body", b"")
 
     async def read(self) -> bytes:
-        """All bytes."""
-        return b"".join([piece async for piece in self.stream()])
+        """All bytes; they count against the budget until `release`."""
+        pieces: list[bytes] = []
+        async for piece in self.stream():
+            self.budget.take(len(piece))
+            self.held += len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def release(self) -> None:
+        """Says that the bytes are no longer held."""
+        self.budget.give_back(self.held)
+        self.held = 0
 
     async def gone(self) -> None:
         """Waits until the client is gone. What reads the body notices that itself, so this begins after its end."""

@@ -22,6 +22,8 @@ JOB_HOST = {"job": "orchestrator"}
 TERMINAL = ("result", "job")
 """Names of the member of `event` that ends a stream and says what it was about."""
 CHUNK = "imajin.common.v1.ImageChunk"
+EVENTS = ("text/event-stream", "application/x-ndjson")
+"""Media types that tell a stream as it happens."""
 HTTP_BODY = "google.api.HttpBody"
 VARIABLE = re.compile(r"\{([\w.]+)(?:=[^}]*)?\}")
 
@@ -152,11 +154,10 @@ class Binding:
         if method.raw:
             return ["image/*"]
         if not method.streams_out:
-            return ["application/json", *(["text/event-stream"] if self.stream else [])]
-        streams = ["text/event-stream", "application/x-ndjson"]
+            return ["application/json", *(EVENTS if self.stream else [])]
         if not method.gives_images:
-            return [*streams, *(["application/json"] if method.terminal else [])]
-        return ["application/json", *(["image/*"] if method.has_main_image else []), *streams]
+            return [*EVENTS, *(["application/json"] if method.terminal else [])]
+        return ["application/json", *(["image/*"] if method.has_main_image else []), *EVENTS]
 
 
 def bindings() -> list[Binding]:

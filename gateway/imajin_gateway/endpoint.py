@@ -12,12 +12,14 @@ from starlette.types import Receive, Scope, Send
 
 from imajin_gateway import accept, answers, incoming
 from imajin_gateway.answers import Exchange
-from imajin_gateway.body import Body, ClientGone
+from imajin_gateway.body import Body, Budget, ClientGone
 from imajin_gateway.calls import Call, Channels
-from imajin_gateway.contract import Binding
+from imajin_gateway.contract import EVENTS, Binding
 from imajin_gateway.errors import ApiError, Violation, malformed
 from imajin_gateway.settings import GatewaySettings
 
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""Servers take no larger message; images travel in chunks."""
 PASSED_ON = ("authorization", "traceparent", "tracestate")
 """Headers that reach the servers as metadata."""
 TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
@@ -28,12 +30,18 @@ class Endpoint:
     """An ASGI app for every binding of one path. `draining` is set when the gateway is about to stop."""
 
     def __init__(
-        self, bindings: Sequence[Binding], channels: Channels, settings: GatewaySettings, draining: asyncio.Event
+        self,
+        bindings: Sequence[Binding],
+        channels: Channels,
+        settings: GatewaySettings,
+        draining: asyncio.Event,
+        budget: Budget,
     ) -> None:
         self.by_verb = {binding.verb: binding for binding in bindings}
         self.channels = channels
         self.settings = settings
         self.draining = draining
+        self.budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request. Raises ApiError for whoever is around to show it."""
@@ -49,18 +57,22 @@ class Endpoint:
             )
         request = Request(scope, receive)
         code = "IMAGE_TOO_LARGE" if binding.takes_image else "BODY_TOO_LARGE"
-        body = Body(receive, request.headers, self.settings.max_body_bytes, code)
+        body = Body(receive, request.headers, self.budget, self.settings.max_body_bytes, code)
         exchange = Exchange(scope, send)
-        await self.while_wanted(self.answer(binding, request, body, exchange), body, exchange, binding)
+        try:
+            await self.while_wanted(self.answer(binding, request, body, exchange), body, exchange, binding)
+        finally:
+            body.release()
 
     async def answer(self, binding: Binding, request: Request, body: Body, exchange: Exchange) -> None:
         """Reads the request, runs the call and sends its answer."""
         wanted = accept.media_types(request.headers.get("accept", ""))
         kind = accept.choose(wanted, binding.offers)
-        streaming = kind == "text/event-stream" and binding.stream
-        method = streaming or binding.method
+        method = (kind in EVENTS and binding.stream) or binding.method
         timeout = deadline(request, None if binding.watches else self.settings.timeout_seconds)
         messages = await incoming.read(binding, method, request, body)
+        if messages.first.ByteSize() > MAX_MESSAGE_BYTES:
+            raise ApiError("BODY_TOO_LARGE", f"all but images may have {MAX_MESSAGE_BYTES} bytes")
         if kind == "image/*":
             incoming.prefer_format(inner(messages.first, binding), wanted)
         metadata = [("x-request-id", request.state.request_id)]
@@ -83,6 +95,8 @@ class Endpoint:
                 Violation(incoming.json_path(item.field, binding), item.description) for item in error.violations
             )
             raise
+        finally:
+            messages.close()
 
     async def while_wanted(
         self, work: Coroutine[Any, Any, None], body: Body, exchange: Exchange, binding: Binding

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -42,12 +42,30 @@ class Incoming:
 
     first: Message
     rest: AsyncIterator[Message] | None = None
+    form: FormData | None = None
+    """A form whose file still lies on disk."""
+
+    def close(self) -> None:
+        """Removes what lies on disk. At once: a client that leaves cancels whatever is awaited."""
+        for value in self.form.values() if self.form is not None else ():
+            if isinstance(value, UploadFile):
+                value.file.close()
 
 
 async def read(binding: Binding, method: Method, request: Request, body: Body) -> Incoming:
     """Reads a request as far as its first message needs. Raises ApiError for whatever is wrong with it."""
-    message = method.request_class()
-    incoming = Incoming(message)
+    incoming = Incoming(method.request_class())
+    try:
+        await fill(incoming, binding, method, request, body)
+    except BaseException:
+        incoming.close()
+        raise
+    return incoming
+
+
+async def fill(incoming: Incoming, binding: Binding, method: Method, request: Request, body: Body) -> None:
+    """Fills the first message from body, query, path and headers."""
+    message = incoming.first
     query = list(request.query_params.multi_items())
     if binding.body:
         target = message if binding.body == "*" else getattr(message, binding.body)
@@ -62,7 +80,6 @@ async def read(binding: Binding, method: Method, request: Request, body: Body) -
     from_headers(message, request)
     if method.streams_in and incoming.rest is None:
         incoming.rest = nothing()
-    return incoming
 
 
 def from_headers(message: Message, request: Request) -> None:
@@ -95,7 +112,7 @@ async def read_body(
             incoming.rest = cut_out(target, method)
         return False
     if binding.takes_image and media_type == "multipart/form-data":
-        incoming.rest = await read_form(target, request, body, method)
+        incoming.rest = await read_form(target, request, body, incoming, method)
         return False
     if binding.takes_image and (media_type.startswith("image/") or media_type == "application/octet-stream"):
         parse_text(query, target)
@@ -138,48 +155,34 @@ def cut_out(target: Message, method: Method) -> AsyncIterator[Message]:
     return chunks(whole(), image_pb2.ImageInfo(size_bytes=len(data)), method)
 
 
-async def read_form(target: Message, request: Request, body: Body, method: Method) -> AsyncIterator[Message]:
+async def read_form(
+    target: Message, request: Request, body: Body, incoming: Incoming, method: Method
+) -> AsyncIterator[Message]:
     """Fills `target` from a form's fields; returns the chunks of the file among them.
 
     The file may come before the fields, and the spec must leave first: parts above 1 MB wait on disk, not in memory.
     """
-    pairs: list[tuple[str, str]] = []
-    spec: str | None = None
-    image: UploadFile | None = None
-    form_request = Request(request.scope, body.next_message)
+    parsed = Request(request.scope, body.next_message)
     try:
-        form = await form_request.form(max_files=1, max_fields=100, max_part_size=FORM_PART_BYTES)
+        form = await parsed.form(max_files=1, max_fields=100, max_part_size=FORM_PART_BYTES)
     except HTTPException as error:
         raise malformed(f"the form can't be read: {error.detail}") from None
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            image = value
-        elif name == "spec" and value.lstrip().startswith("{"):
-            spec = value
-        else:
-            pairs.append((name, value))
-    try:
-        if spec is not None:
-            parse(decode(spec.encode()), target)
-        parse_text(pairs, target)
-    except ApiError:
-        await form.close()
-        raise
+    incoming.form = form
+    fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    for name, value in fields:
+        if name == "spec":
+            parse(decode(value.encode()), target)
+    parse_text([(name, value) for name, value in fields if name != "spec"], target)
+    image = next((value for value in form.values() if isinstance(value, UploadFile)), None)
     if image is None:
-        await form.close()
         return cut_out(target, method)
     if getattr(target, "image_data", b""):
-        await form.close()
         raise invalid(Violation("imageData", "is given twice: as a file and as a field"))
     info = image_pb2.ImageInfo(format=format_of(image.content_type or ""), size_bytes=image.size or 0)
-    upload = image
 
     async def pieces() -> AsyncIterator[bytes]:
-        try:
-            while piece := await upload.read(CHUNK_BYTES):
-                yield piece
-        finally:
-            await form.close()
+        while piece := await image.read(CHUNK_BYTES):
+            yield piece
 
     return chunks(pieces(), info, method)
 

@@ -172,7 +172,8 @@ def response_content(binding: Binding, schemas: dict[str, Schema]) -> Schema:
         elif offer == "text/event-stream":
             content[offer] = {"schema": events(binding.stream or binding.method, schemas)}
         elif offer == "application/x-ndjson":
-            content[offer] = {"schema": reference(binding.method.descriptor.output_type, schemas)}
+            told = binding.stream or binding.method
+            content[offer] = {"schema": reference(told.descriptor.output_type, schemas)}
         else:
             content[offer] = {"schema": reference(json_answer(binding), schemas)}
     return content

@@ -101,6 +101,8 @@ class GatewaySettings(Section):
     """Host names that requests may carry. Empty: loopback names where the gateway listens on loopback, else any."""
     max_body_bytes: int = Field(default=32 * MIB, ge=1024)
     """Largest request body. 20 MB of image are 27 MB of base64."""
+    max_buffered_bytes: int = Field(default=512 * MIB, ge=1024)
+    """Most bytes of JSON bodies that are held at one time, of all requests; above it they are refused with QUEUE_FULL."""
     max_answer_bytes: int = Field(default=256 * MIB, ge=MIB)
     """Most image bytes that one answer may carry."""
     max_concurrent_requests: int = Field(default=256, ge=1)

@@ -67,6 +67,8 @@ class Doubles(
         self.entered = asyncio.Event()
         self.hold: asyncio.Event | None = None
         self.held = asyncio.Event()
+        self.arrived = asyncio.Event()
+        self.left = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def enter(self, name: str, requests: list[Any], context: Any) -> None:
@@ -123,7 +125,16 @@ class Doubles(
         )
 
     async def upload(self, name: str, requests: AsyncIterator[Any], context: Any) -> bytes:
-        received = [request async for request in requests]
+        received = []
+        try:
+            async for request in requests:
+                received.append(request)
+                self.arrived.set()
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
+        if len(received) > 1 and not received[-1].chunk.last:
+            self.left.set()
         await self.enter(name, received, context)
         spec, *rest = received
         assert spec.WhichOneof("part") == "spec"

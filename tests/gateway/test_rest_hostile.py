@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import re
 from typing import Any
 
@@ -78,8 +80,6 @@ async def test_a_body_that_is_no_object_is_refused(name: str, http: httpx.AsyncC
 
 @pytest.mark.parametrize("name", FIELDS)
 async def test_a_field_that_is_wrong_is_named(name: str, http: httpx.AsyncClient, doubles: Doubles) -> None:
-    import json
-
     body, field, text = FIELDS[name]
     answer = await http.post("/generate", content=json.dumps(body).encode(), headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_ARGUMENT")
@@ -283,6 +283,22 @@ async def test_more_requests_than_may_run_are_refused(start: Start, doubles: Dou
     assert (second.status_code, second.json()["code"], second.headers["retry-after"]) == (429, "QUEUE_FULL", "1")
     doubles.hold.set()
     assert (await first).status_code == 200
+
+
+async def test_more_bytes_than_may_be_held_are_refused(start: Start, doubles: Doubles) -> None:
+    http = await start(max_buffered_bytes=100_000)
+    body = {"imageData": base64.b64encode(bytes(90_000)).decode()}
+    answer = await http.post("/process", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (429, "QUEUE_FULL")
+    small = {"imageData": base64.b64encode(bytes(60_000)).decode()}
+    for _ in range(3):
+        assert (await http.post("/process", json=small)).status_code == 200
+
+
+async def test_a_message_that_no_server_takes_is_refused(http: httpx.AsyncClient, doubles: Doubles) -> None:
+    answer = await http.post("/generate", json={"prompt": "p" * 5_000_000})
+    assert (answer.status_code, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
+    assert doubles.seen == []
 
 
 async def test_pages_of_other_origins(start: Start) -> None:

@@ -77,6 +77,8 @@ async def test_a_unary_call_streams_by_its_twin(http: httpx.AsyncClient, doubles
     assert doubles.request().count == 2
     own = await http.post("/analyze-context:stream", json={"description": "d"})
     assert [event["event"] for event in sse(own.text)] == names
+    lines = await http.post("/analyze-context", json={"description": "d"}, headers={"accept": "application/x-ndjson"})
+    assert [next(iter(json.loads(line))) for line in lines.text.splitlines()][1] == "reasoningDelta"
     folded = await http.post(
         "/analyze-context:stream", json={"description": "d"}, headers={"accept": "application/json"}
     )

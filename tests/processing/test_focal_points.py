@@ -12,25 +12,20 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from imajin_servers.processing.crop import Box, plan
-from imajin_servers.processing.focal import litert, model, tasks
+from imajin_servers.processing.focal import litert, model
 from imajin_servers.processing.focal.faces import OVERLAP, Faces, NoFaces, face_finder, overlap, starts
 from imajin_servers.processing.focal.litert import LitertLooker
 from imajin_servers.processing.focal.locate import given as given_point
 from imajin_servers.processing.focal.locate import locate
 from imajin_servers.processing.focal.point import FaceFinder
-from imajin_servers.processing.focal.tasks import TasksLooker
 
 FACE = Box(175, 65, 100, 105)
 """Where the face is in the 512 px photograph of the astronaut, by eye."""
 
 
-@pytest.fixture(scope="module", params=[LitertLooker, TasksLooker])
-def finder(request: pytest.FixtureRequest) -> Iterator[FaceFinder]:
-    """Both ways to run the detector, as far as this host can."""
-    try:
-        found = Faces(request.param(0.6))
-    except (ImportError, OSError) as error:
-        pytest.skip(f"{request.param.__name__}: {error}")
+@pytest.fixture(scope="module")
+def finder() -> Iterator[FaceFinder]:
+    found = Faces(LitertLooker(0.6))
     yield found
     found.close()
 
@@ -148,10 +143,9 @@ def test_where_nothing_stands_out_the_centre_is_the_focal_point(size: tuple[int,
 
 def test_a_detector_that_cannot_be_loaded_leaves_a_server_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> bytes:
-        raise OSError("libEGL.so.1: cannot open shared object file")
+        raise ImportError("No module named ai_edge_litert")
 
     monkeypatch.setattr(litert, "model", missing)
-    monkeypatch.setattr(tasks, "model", missing)
     finder = face_finder(0.6)
     assert finder.find(Image.new("RGB", (10, 10))) == ()
 

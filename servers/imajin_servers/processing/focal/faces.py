@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 from PIL import Image
@@ -11,7 +11,6 @@ from PIL import Image
 from imajin_servers.processing.crop import Box
 from imajin_servers.processing.focal.litert import LitertLooker
 from imajin_servers.processing.focal.point import Face, FaceFinder, Looker
-from imajin_servers.processing.focal.tasks import TasksLooker
 
 OVERLAP = 0.25
 """How far neighbouring squares reach into each other, as a fraction of their side: a face on a seam is whole in one."""
@@ -28,20 +27,16 @@ log = structlog.get_logger()
 
 
 def face_finder(min_score: float) -> FaceFinder:
-    """Finds faces by LiteRT, else by MediaPipe; where neither can be loaded, finds none and says so in the log."""
-    makers: tuple[Callable[[float], Looker], ...] = (LitertLooker, TasksLooker)
-    reasons: list[str] = []
-    for make in makers:
-        try:
-            return Faces(make(min_score))
-        except (ImportError, OSError, RuntimeError) as error:
-            reasons.append(str(error))
-    log.warning(
-        "face detection is off: focal points come from saliency",
-        reasons=reasons,
-        hint="pip install ai-edge-litert, or mediapipe with the host's libegl1, libgles2 and libgl1",
-    )
-    return NoFaces()
+    """Finds faces by LiteRT; where it can't be loaded, finds none and says so in the log."""
+    try:
+        return Faces(LitertLooker(min_score))
+    except (ImportError, OSError, RuntimeError) as error:
+        log.warning(
+            "face detection is off: focal points come from saliency",
+            reason=str(error),
+            hint="pip install ai-edge-litert",
+        )
+        return NoFaces()
 
 
 class NoFaces:

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class LitertLooker:
-    """Looks by LiteRT. Raises ImportError where it is not installed, OSError when the model file was changed.
+    """Looks by LiteRT. Raises ImportError where it is not installed, OSError when the model file is another one.
 
     The boxes are coded as in MediaPipe's graph of this model (face_detection_full_range.pbtxt): one anchor in the middle
     of each cell; centre and size in pixels of the input, the centre relative to the anchor.

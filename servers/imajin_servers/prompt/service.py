@@ -76,5 +76,6 @@ def engine_of(settings: PromptSettings, lease: LeaseTerms | None) -> Engine:
                 max_model_len=settings.max_model_len,
                 gpu_memory_utilization=settings.gpu_memory_utilization,
                 reasoning_parser=settings.reasoning_parser,
+                enforce_eager=settings.enforce_eager,
             )
             return VllmEngine(options, lease=lease, at_once=settings.vllm_at_once, max_waiting=settings.max_waiting)

@@ -73,5 +73,7 @@ class PromptSettings(ServerSettings):
     """vllm: fraction of each card that it takes."""
     reasoning_parser: str = "deepseek_r1"
     """vllm: how the model marks its reasoning; empty for models that don't reason aloud."""
+    enforce_eager: bool = False
+    """vllm: leave compilation out: starts faster, writes slower."""
     vllm_at_once: int = Field(32, ge=1, le=1000)
     """vllm: requests that are written at once."""

@@ -93,12 +93,13 @@ class Index:
                 self.table[form] = []
         self.add_rules()
         self.add_cldr()
-        by_first: dict[str, list[tuple[tuple[str, ...], tuple[Meaning, ...]]]] = defaultdict(list)
+        # First word, then for each length, the longest first, the rest of the words.
+        by_first: dict[str, dict[int, dict[tuple[str, ...], tuple[Meaning, ...]]]] = defaultdict(
+            lambda: defaultdict(dict)
+        )
         for words, meanings in self.table.items():
-            by_first[words[0]].append((words[1:], tuple(meanings)))
-        for entries in by_first.values():
-            entries.sort(key=lambda entry: -len(entry[0]))
-        self.by_first = dict(by_first)
+            by_first[words[0]][len(words)][words[1:]] = tuple(meanings)
+        self.by_first = {first: sorted(lengths.items(), reverse=True) for first, lengths in by_first.items()}
 
     def add(self, words: tuple[str, ...], meaning: Meaning) -> None:
         """Adds a name; names that are neutral, empty, or mean this already, stay as they are."""
@@ -181,17 +182,13 @@ class Index:
     def find(self, forms: list[str]) -> Iterator[Match]:
         """The names in these words, in order, none inside another."""
         by_first = self.by_first
-        at = 0
-        while at < len(forms):
-            entries = by_first.get(forms[at])
-            if entries is None:
-                at += 1
-                continue
-            for rest, meanings in entries:
-                end = at + 1 + len(rest)
-                if not rest or tuple(forms[at + 1 : end]) == rest:
-                    yield Match(at, end, meanings)
-                    at = end
+        at, last = 0, len(forms)
+        while at < last:
+            for length, names in by_first.get(forms[at], ()):
+                meanings = names.get(tuple(forms[at + 1 : at + length]))
+                if meanings is not None:
+                    yield Match(at, at + length, meanings)
+                    at += length
                     break
             else:
                 at += 1

@@ -29,8 +29,15 @@ class Text:
 
     original: str
     folded: str
-    origin: Sequence[int]
+    forms: Sequence[str]
     words: list[str]
+
+    @cached_property
+    def origin(self) -> Sequence[int]:
+        """Which character of the original each one of the folded text comes from."""
+        if len(self.folded) == len(self.original) and all(self.forms):
+            return range(len(self.folded))
+        return [index for index, form in enumerate(self.forms) for _ in form]
 
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
@@ -62,15 +69,12 @@ FORMS = Forms()
 
 def split(text: str) -> Text:
     """`text` as words and breaks."""
-    origin: Sequence[int] = range(len(text))
     if text.isascii():
         folded = text.lower()
-    else:
-        forms = [FORMS[char] for char in text]
-        folded = "".join(forms)
-        if len(folded) != len(text) or not all(forms):
-            origin = [index for index, form in enumerate(forms) for _ in form]
-    return Text(text, folded, origin, WORD.findall(folded))
+        return Text(text, folded, folded, WORD.findall(folded))
+    forms = [FORMS[char] for char in text]
+    folded = "".join(forms)
+    return Text(text, folded, forms, WORD.findall(folded))
 
 
 def phrase(text: str) -> tuple[str, ...]:

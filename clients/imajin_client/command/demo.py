@@ -145,7 +145,7 @@ async def show(
     submitted = await client.batch_sizes(
         prompt.prompt, sizes=sizes, negative_prompt=prompt.negative_prompt, seed=seed, format="webp"
     )
-    job = (await follow(client, submitted.job_id, cancel=True, quiet=quiet)).check()
+    job = (await follow(client, submitted.job_id, names=sizes, cancel=True, quiet=quiet)).check()
     made = Made(out, analysis, job)
     images = await client.jobs.images(job.job_id)
     for name in sizes:

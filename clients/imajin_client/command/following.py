@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,11 +20,20 @@ CANCEL_SECONDS = 5.0
 
 
 async def follow(
-    client: AsyncClient, job_id: str, *, cancel: bool, after_event: int = 0, events: bool = False, quiet: bool = False
+    client: AsyncClient,
+    job_id: str,
+    *,
+    names: Sequence[str] = (),
+    cancel: bool,
+    after_event: int = 0,
+    events: bool = False,
+    quiet: bool = False,
 ) -> Job:
-    """Shows a job until it has ended; with `cancel`, an interrupt cancels the job itself."""
+    """Shows a job until it has ended, with a bar for each image in `names`; with `cancel`, an interrupt cancels the job itself."""
     try:
         with bars(quiet=quiet or events) as drawn:
+            for name in ("job", *names):
+                drawn.move(name, 0, "")
             async with client.jobs.watch(job_id, after_event=after_event, previews=False) as watched:
                 async for event in watched:
                     if events:

@@ -65,7 +65,7 @@ def sizes(
             if detach:
                 tell_submitted(job, as_json=as_json)
                 return
-            done = await follow(client, job.job_id, cancel=True, events=events, quiet=as_json)
+            done = await follow(client, job.job_id, names=wanted, cancel=True, events=events, quiet=as_json)
             await save_all(client, done.check(), out, as_json=as_json, events=events)
 
     run(work, as_json=as_json or events)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -36,9 +37,9 @@ class DrawnBase:
     generating_ms: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class BatchSizes:
-    """What a batch needs beside its request."""
+    """Makes batches; holds what every batch needs."""
 
     sizes: Sizes
     diffusion: Diffusion
@@ -47,7 +48,7 @@ class BatchSizes:
     preview_interval: int
 
     async def run(self, request: orchestrator_pb2.SubmitBatchSizesRequest, run: Run) -> None:
-        """Makes the batch. Raises what the servers answered with; images that were ready by then stay with the job."""
+        """Makes a batch. Raises what the servers answered with; images that were ready by then stay with the job."""
         course = Course()
         async with run.stage("analyze"):
             analyzing = progress_pb2.Progress(analyzing_sizes=progress_pb2.AnalyzingSizes())
@@ -55,37 +56,57 @@ class BatchSizes:
             model, plan = await self.sizes.plan(request.sizes, request.model, request.style)
             seed = request.seed if request.HasField("seed") else secrets.randbelow(2**32)
             await run.note(job_pb2.Job(model=model.name, seed=seed))
+        batch = Batch(self, request, run, course, model, plan, seed)
         async with run.stage("generate"):
-            drawn = [
-                await self.draw(request, model, seed, base, number, plan, run, course)
-                for number, base in enumerate(plan.bases, start=1)
-            ]
+            drawn = [await batch.draw(base, number) for number, base in enumerate(plan.bases, start=1)]
         async with run.stage("detect"):
-            focal_points = await self.detect(drawn, run, course)
+            focal_points = await batch.detect(drawn)
         async with run.stage("crop"):
-            await self.crop(request, model, plan, drawn, focal_points, run, course)
+            await batch.crop(drawn, focal_points)
 
-    async def draw(
-        self,
-        request: orchestrator_pb2.SubmitBatchSizesRequest,
-        model: diffusion_pb2.Model,
-        seed: int,
-        base: Base,
-        number: int,
-        plan: Plan,
-        run: Run,
-        course: Course,
-    ) -> DrawnBase:
-        """Draws one base; the diffusion server holds the lease."""
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch whose sizes are analyzed."""
+
+    means: BatchSizes
+    request: orchestrator_pb2.SubmitBatchSizesRequest
+    run: Run
+    course: Course
+    model: diffusion_pb2.Model
+    plan: Plan
+    seed: int
+
+    async def draw(self, base: Base, number: int) -> DrawnBase:
+        """Draws base `number`, 1-based; the diffusion server holds the lease."""
+        bases = len(self.plan.bases)
+        start, end = GENERATED * (number - 1) / bases, GENERATED * number / bases
+        drawn: Drawn | None = None
+        began = time.perf_counter()
+        async with aclosing(self.means.diffusion.generate(self.drawing(base))) as events:
+            async for event in events:
+                if isinstance(event, Drawn):
+                    drawn = event
+                elif isinstance(event, progress_pb2.Progress):
+                    await self.run.progress(self.course.part(event, start, end, number, bases))
+                else:
+                    await self.run.preview(event)
+        assert drawn, "a drawing ends with what was drawn, or raises"
+        await self.run.note(job_pb2.Job(bases_generated=number))
+        return DrawnBase(base, await upload(drawn.image), (time.perf_counter() - began) * 1000)
+
+    def drawing(self, base: Base) -> diffusion_pb2.GenerateRequest:
+        """What is asked of the diffusion server. Text and marks wait for the crops, where they stay whole."""
+        request = self.request
         drawing = diffusion_pb2.GenerateRequest(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
-            model=model.name,
+            model=self.model.name,
             width=base.width,
             height=base.height,
-            seed=seed,
+            seed=self.seed,
             format=image_pb2.IMAGE_FORMAT_RAW_RGB8,
-            preview_interval=self.preview_interval,
+            preview_interval=self.means.preview_interval,
         )
         if request.HasField("steps"):
             drawing.steps = request.steps
@@ -93,31 +114,17 @@ class BatchSizes:
             drawing.guidance_scale = request.guidance_scale
         if request.HasField("priority"):
             drawing.priority = request.priority
-        bases = len(plan.bases)
-        start, end = GENERATED * (number - 1) / bases, GENERATED * number / bases
-        drawn: Drawn | None = None
-        began = time.perf_counter()
-        async with aclosing(self.diffusion.generate(drawing)) as events:
-            async for event in events:
-                if isinstance(event, Drawn):
-                    drawn = event
-                elif isinstance(event, progress_pb2.Progress):
-                    await run.progress(course.part(event, start, end, number, bases))
-                else:
-                    await run.preview(event)
-        assert drawn, "a drawing ends with what was drawn, or raises"
-        await run.note(job_pb2.Job(bases_generated=number))
-        return DrawnBase(base, await upload(drawn.image), (time.perf_counter() - began) * 1000)
+        return drawing
 
-    async def detect(self, drawn: list[DrawnBase], run: Run, course: Course) -> dict[Base, image_pb2.FocalPoint]:
+    async def detect(self, drawn: Sequence[DrawnBase]) -> dict[Base, image_pb2.FocalPoint]:
         """Finds the subject of each base, and tells the job about its bases."""
         found: dict[Base, image_pb2.FocalPoint] = {}
         facts = job_pb2.Job()
         for number, picture in enumerate(drawn, start=1):
             looking = progress_pb2.Progress(detecting_focal_point=progress_pb2.DetectingFocalPoint())
             share = GENERATED + (DETECTED - GENERATED) * (number - 1) / len(drawn)
-            await run.progress(course.part(looking, share, DETECTED, number, len(drawn)))
-            focal_point = await self.processing.focal_point(picture.source)
+            await self.run.progress(self.course.part(looking, share, DETECTED, number, len(drawn)))
+            focal_point = await self.means.processing.focal_point(picture.source)
             found[picture.base] = focal_point
             facts.bases.add(
                 name=picture.base.name,
@@ -126,61 +133,24 @@ class BatchSizes:
                 focal_point=focal_point,
                 generating_ms=picture.generating_ms,
             )
-        await run.note(facts)
+        await self.run.note(facts)
         return found
 
-    async def crop(
-        self,
-        request: orchestrator_pb2.SubmitBatchSizesRequest,
-        model: diffusion_pb2.Model,
-        plan: Plan,
-        drawn: list[DrawnBase],
-        focal_points: dict[Base, image_pb2.FocalPoint],
-        run: Run,
-        course: Course,
-    ) -> None:
+    async def crop(self, drawn: Sequence[DrawnBase], focal_points: Mapping[Base, image_pb2.FocalPoint]) -> None:
         """Cuts every size, some at a time, the largest first: it takes longest."""
         sources = {picture.base: picture.source for picture in drawn}
-        turns = asyncio.Semaphore(self.concurrent_crops)
-        total = len(plan.crops)
+        turns = asyncio.Semaphore(self.means.concurrent_crops)
         done = 0
-
-        async def tell() -> None:
-            cropping = progress_pb2.Cropping(done=done, total=total)
-            await run.progress(
-                course.part(progress_pb2.Progress(cropping=cropping, fraction=done / total), DETECTED, 1.0)
-            )
 
         async def cut(crop: Crop) -> None:
             nonlocal done
             async with turns:
-                focal_point = focal_points[crop.base]
-                spec = processing_pb2.ClipFocalSpec(
-                    width=crop.size.width,
-                    height=crop.size.height,
-                    focal_point=image_pb2.Point(x=focal_point.x, y=focal_point.y),
-                    format=request.format,
-                    max_upscale=min(max(model.max_upscale, 1.0), LARGEST_UPSCALE),
-                )
-                if request.HasField("text_overlay"):
-                    spec.text_overlay.CopyFrom(request.text_overlay)
-                if request.HasField("watermark"):
-                    spec.watermark.CopyFrom(request.watermark)
-                result, image = await self.processing.clip_focal(spec, sources[crop.base])
-                described = job_pb2.JobImage(
-                    width=result.width,
-                    height=result.height,
-                    format=result.format,
-                    focal_point=focal_point,
-                    base=crop.base.name,
-                    upscale=result.upscale,
-                )
-                await run.image(crop.size.name, described, image.data)
+                await self.cut(crop, sources[crop.base], focal_points[crop.base])
                 done += 1
-                await tell()
+                await self.tell_cropped(done)
 
-        await tell()
-        largest_first = sorted(plan.crops, key=lambda crop: crop.size.width * crop.size.height, reverse=True)
+        await self.tell_cropped(done)
+        largest_first = sorted(self.plan.crops, key=lambda crop: crop.size.width * crop.size.height, reverse=True)
         try:
             async with asyncio.TaskGroup() as group:
                 for crop in largest_first:
@@ -188,3 +158,33 @@ class BatchSizes:
         except ExceptionGroup as failures:
             # The first failure ended the others; it alone says why.
             raise failures.exceptions[0] from None
+
+    async def cut(self, crop: Crop, source: Upload, focal_point: image_pb2.FocalPoint) -> None:
+        """Cuts one size and keeps it."""
+        spec = processing_pb2.ClipFocalSpec(
+            width=crop.size.width,
+            height=crop.size.height,
+            focal_point=image_pb2.Point(x=focal_point.x, y=focal_point.y),
+            format=self.request.format,
+            max_upscale=min(max(self.model.max_upscale, 1.0), LARGEST_UPSCALE),
+        )
+        if self.request.HasField("text_overlay"):
+            spec.text_overlay.CopyFrom(self.request.text_overlay)
+        if self.request.HasField("watermark"):
+            spec.watermark.CopyFrom(self.request.watermark)
+        result, image = await self.means.processing.clip_focal(spec, source)
+        described = job_pb2.JobImage(
+            width=result.width,
+            height=result.height,
+            format=result.format,
+            focal_point=focal_point,
+            base=crop.base.name,
+            upscale=result.upscale,
+        )
+        await self.run.image(crop.size.name, described, image.data)
+
+    async def tell_cropped(self, done: int) -> None:
+        """Reports how many sizes are cut."""
+        total = len(self.plan.crops)
+        cropping = progress_pb2.Progress(cropping=progress_pb2.Cropping(done=done, total=total), fraction=done / total)
+        await self.run.progress(self.course.part(cropping, DETECTED, 1.0))

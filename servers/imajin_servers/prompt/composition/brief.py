@@ -12,7 +12,17 @@ from typing import TypeVar
 from imajin_servers.prompt.classification import Classification, Query
 from imajin_servers.prompt.classification.rules import features
 from imajin_servers.prompt.classification.words import phrase
-from imajin_servers.prompt.composition.catalogue import Audience, Choice, Kind, Medium, Names, kinds, looks, media
+from imajin_servers.prompt.composition.catalogue import (
+    Audience,
+    Choice,
+    Kind,
+    Medium,
+    Names,
+    kinds,
+    looks,
+    media,
+    singular,
+)
 from imajin_servers.prompt.composition.subject import Subject, clipped, plain, subject_of
 
 T = TypeVar("T")
@@ -22,9 +32,12 @@ MOST_HINTS = 6
 MOST_WORDS = 160
 # Says where the picture is set, so that no setting is added.
 PLACED = re.compile(
-    r"\b(?:in|on|at|under|inside|outside|near|beside|through|across|by|against|over)\s+(?:an?|the|some|his|her|their|my)\b",
+    r"\b(?:in|on|at|under|inside|outside|near|beside|through|across|by|against|over)\s+(?:an?|the|some|his|her|their|my)\b|\bback(?:ground|drop)\b",
     re.I,
 )
+BUSY = re.compile(r"\b\w{2,}ing\b", re.IGNORECASE)
+# Media that show a subject by itself.
+UNSET = ("emoji", "flat-illustration")
 # Kinds for which a culture's settings are natural surroundings.
 FOR = ("for", "fur", "pour", "para", "per")
 SET_IN_CULTURE = ("person", "object")
@@ -105,7 +118,9 @@ def kind_of(said: tuple[str, ...], found: Classification) -> Kind:
     """The kind of what the words name first: the last of the first names that stand together, as in "coffee shop interior"."""
     by_name = {kind.name: kind for kind in kinds()}
     head = heads().head(said)
-    return by_name[head or ("landscape" if found.of("places") else "object")]
+    if head:
+        return by_name[head]
+    return by_name["person" if found.of("occasions") else "landscape" if found.of("places") else "object"]
 
 
 @cache
@@ -201,7 +216,9 @@ def shots_of(
     """What may be chosen for each prompt. Views and lights are dealt out, so that prompts differ whatever is chosen."""
     views = shuffled(kind.views, chance)
     lights = shuffled(lights_for(said, kind, found), chance)
-    details = shuffled(kind.details, chance)
+    unwanted = {singular(form) for term in subject.excluded for form in phrase(term)}
+    fitting = tuple(detail for detail in kind.details if unwanted.isdisjoint(map(singular, phrase(detail))))
+    details = shuffled(fitting or kind.details, chance)
     palettes = shuffled(palettes_for(found), chance)
     settings = shuffled(settings_for(subject, kind, medium, found), chance)
     endings = shuffled(medium.terms or tuple(f"photograph, {camera}" for camera in kind.cameras), chance)
@@ -251,9 +268,10 @@ def palettes_for(found: Classification) -> tuple[str, ...]:
 
 def settings_for(subject: Subject, kind: Kind, medium: Medium, found: Classification) -> tuple[str, ...]:
     """Where it may be set; nothing where the user says so already."""
-    if found.of("places") or PLACED.search(subject.text) or medium.name == "emoji":
+    if found.of("places") or PLACED.search(subject.text) or medium.name in UNSET:
         return ()
     for culture in found.cultures[:1]:
         if culture.confidence >= CULTURE_FROM and kind.name in SET_IN_CULTURE:
             return culture.settings
-    return kind.settings
+    # Who is busy is somewhere already, and a quiet street may not be it.
+    return () if kind.name == "person" and BUSY.search(subject.text) else kind.settings

@@ -71,7 +71,7 @@ class SlotsForm:
     def thoughts(self) -> str:
         """What the model may think aloud, as a pattern. Left free, 135M parameters soon talk nonsense, or worse."""
         mood, focus, keep = ("|".join(words) for words in (looks().moods, self.brief.kind.focus, looks().keeps))
-        return f"^A ({mood}) picture[.] The eye goes to ({focus}) first, so keep ({keep})[.]$"
+        return f"^A ({mood}) picture[.] One looks at ({focus}) first, so keep ({keep})[.]$"
 
     def entries(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
         """The entries that have begun, in order."""

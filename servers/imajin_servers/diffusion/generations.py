@@ -20,7 +20,8 @@ from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines.stepwise import Pixels
 from imajin_servers.diffusion.settled import settled
-from imajin_servers.runtime.errors import GpuOutOfMemory
+from imajin_servers.runtime.errors import GpuOutOfMemory, LeaseLost
+from imajin_servers.runtime.leases import HeldLease
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,20 @@ class Generations:
             need = estimate(loaded.pipeline.pipe, *loaded.pipeline.drawn_size(order), rows=2 if order.guided else 1)
             with timings.of("waiting_for_vram"):
                 lease = self.card.hold(need, f"{model.holder} work", order.priority, feed.waiting_for_vram)
-                await held.enter_async_context(lease)
+                room = await held.enter_async_context(lease)
+            if room is not None:
+                held.callback(asyncio.create_task(self.watch(room, model, feed)).cancel)
             try:
                 return await draw(order, model, loaded, feed, timings)
             except torch.OutOfMemoryError as error:
                 free, _ = torch.cuda.mem_get_info(model.device)
                 torch.cuda.empty_cache()
                 raise GpuOutOfMemory.of(need, free) from error
+
+    async def watch(self, room: HeldLease, model: Model, feed: Feed) -> None:
+        """Stops the denoising when the room for it is lost."""
+        await room.lost.wait()
+        model.users[feed](LeaseLost("the lease of the generation was lost", metadata={"model": model.entry.name}))
 
     async def finished(self, pixels: Pixels, wish: Finish, feed: Feed) -> Finished:
         """The encoded image."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -44,12 +47,18 @@ class Threads:
     def __init__(self, name: str) -> None:
         self.encoder = ThreadPoolExecutor(1, f"encoder {name}")
         self.decoder = ThreadPoolExecutor(1, f"decoder {name}")
-        self.previews = ThreadPoolExecutor(1, f"previews {name}")
+        self.previews = ThreadPoolExecutor(1, f"previews {name}", initializer=step_back)
 
     def close(self) -> None:
         """Waits for what runs."""
         for executor in (self.encoder, self.decoder, self.previews):
             executor.shutdown(wait=True, cancel_futures=True)
+
+
+def step_back() -> None:
+    """Lets this thread run only where the others leave a core free. Linux keeps a priority for each thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 class Model:

@@ -77,8 +77,22 @@ def embedded() -> ModelEntry:
 
 def carded(model: ModelEntry) -> ModelEntry:
     """`model` with what its directory says about it, where the operator says nothing."""
-    said = {key: value for key, value in card(Path(model.source)).items() if key not in model.model_fields_set}
-    return ModelEntry.model_validate({**model.model_dump(), **said})
+    path = Path(model.source)
+    said = {key: value for key, value in card(path).items() if key not in model.model_fields_set}
+    entry = ModelEntry.model_validate({**model.model_dump(), **said})
+    return entry if entry.base_sizes else entry.model_copy(update={"base_sizes": own_size(path)})
+
+
+def own_size(path: Path) -> list[tuple[int, int]]:
+    """The square that the denoiser in `path` was made for, in pixels; empty where its files don't say."""
+    try:
+        autoencoder = json.loads((path / "vae" / "config.json").read_text())
+        denoiser = next(path / name for name in ("unet", "transformer") if (path / name).is_dir())
+        sample = json.loads((denoiser / "config.json").read_text())["sample_size"]
+        side = int(sample) * 2 ** (len(autoencoder["block_out_channels"]) - 1)
+    except (OSError, StopIteration, KeyError, TypeError, ValueError):
+        return []
+    return [(side, side)]
 
 
 def card(directory: Path) -> dict[str, Any]:

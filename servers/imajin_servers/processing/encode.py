@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image
 
@@ -47,11 +48,18 @@ def encode(image: Image.Image, recipe: Recipe, encoders: Encoders) -> Encoded:
     # Pillow keeps the options of a save on the image: two threads that save one image would mix them up.
     image = image.copy()
     # Into a file descriptor Pillow encodes without the interpreter lock; into memory it holds it, 150 ms for 12 megapixels.
-    with os.fdopen(os.memfd_create("imajin-encode"), "w+b") as file:
+    with scratch() as file:
         image.save(file, recipe.format.upper(), **options(recipe, encoders))
         file.seek(0)
         data = file.read()
     return Encoded(data, recipe.format, image.width, image.height, recipe.quality)
+
+
+def scratch() -> IO[bytes]:
+    """An unnamed file: in memory on Linux, else where temporary files lie."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("imajin-encode"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def options(recipe: Recipe, encoders: Encoders) -> dict[str, Any]:

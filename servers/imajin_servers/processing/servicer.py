@@ -168,11 +168,15 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
         with self.workshop.reserve() as reserve:
             upload = await receive(requests, check, self.settings.limits, reserve, self.settings.upload_seconds)
             async with self.workshop.call() as bench:
-                source = await bench.run(upload.whole)
+                spec, whole = upload.spec, upload.whole
+                # The pieces that arrived are held by these alone; the call goes on with the file that they make.
+                del upload
+                source = await bench.run(whole)
+                del whole
                 bench.hold(source.decoded_bytes)
                 began = time.perf_counter()
                 picture = await bench.run(decode, source)
-                yield Opened(upload.spec, bench, picture, (time.perf_counter() - began) * 1000)
+                yield Opened(spec, bench, picture, (time.perf_counter() - began) * 1000)
 
     async def focus(self, call: Opened[Any], point: image_pb2.Point | None) -> Focus:
         """The focal point: given or found."""

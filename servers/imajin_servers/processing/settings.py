@@ -29,6 +29,11 @@ class FamilySettings(BaseModel):
         return self
 
 
+def own_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 FAMILIES = {
     "hero": FamilySettings(widths=[640, 960, 1280, 1920], formats=["webp", "jpeg"]),
     "card": FamilySettings(widths=[320, 480, 640, 960]),
@@ -83,7 +88,7 @@ class ProcessingSettings(ServerSettings):
     section = "processing"
     model_config = SettingsConfigDict(env_prefix="IMAJIN_PROCESSING_")
 
-    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=256)
+    workers: int = Field(default_factory=lambda: own_cores(), ge=1, le=256)
     """Threads that decode, resize and encode."""
     max_calls: int = Field(default=32, ge=1)
     """Calls that work or wait for a thread; more get QUEUE_FULL."""

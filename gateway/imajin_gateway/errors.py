@@ -120,7 +120,7 @@ def from_call(error: grpc.aio.AioRpcError, server: str) -> ApiError:
     for detail in status.details:
         if detail.TypeName() == "google.rpc.ErrorInfo":
             info = error_details_pb2.ErrorInfo.FromString(detail.value)
-            reason, details = info.reason, dict(info.metadata)
+            reason, details = info.reason, dict(sorted(info.metadata.items()))
         elif detail.TypeName() == "google.rpc.BadRequest":
             bad = error_details_pb2.BadRequest.FromString(detail.value)
             violations = [Violation(item.field, item.description) for item in bad.field_violations]

@@ -264,6 +264,18 @@ async def test_text_and_mark_are_drawn_over_a_crop(stub: Stub, photo_png: bytes)
         (pb.ClipFocalRequest, pb.ClipFocalSpec(width=5, height=99_999), "INVALID_ARGUMENT", "spec.height"),
         (pb.ClipFocalRequest, pb.ClipFocalSpec(width=5, height=5, max_upscale=0.5), "INVALID_ARGUMENT", "max_upscale"),
         (pb.ClipFocalRequest, pb.ClipFocalSpec(width=5, height=5, format=RAW), "INVALID_ARGUMENT", "format"),
+        (
+            pb.ClipFocalRequest,
+            pb.ClipFocalSpec(width=5, height=5, max_upscale=float("nan")),
+            "INVALID_ARGUMENT",
+            "spec.max_upscale",
+        ),
+        (
+            pb.ClipFocalRequest,
+            pb.ClipFocalSpec(width=5, height=5, focal_point=image_pb2.Point(x=float("nan"))),
+            "INVALID_ARGUMENT",
+            "spec.focal_point.x",
+        ),
     ],
 )
 async def test_a_bad_spec_is_refused(

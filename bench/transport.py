@@ -88,7 +88,10 @@ async def serve_json(pipe: Connection) -> None:
         data = base64.b64encode(encoded.getvalue()).decode()
         return {"imageData": data, "format": "png", "width": SIDE, "height": SIDE}
 
-    listener = socket.create_server(("127.0.0.1", 0))
+    # Named as TCP: asyncio turns Nagle's delay off only on sockets whose protocol says so.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     task = asyncio.create_task(server.serve([listener]))
     pipe.send(listener.getsockname()[1])

@@ -19,7 +19,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 SERVERS = ("vram", "prompt", "diffusion", "processing", "orchestrator")
-START_SECONDS = 90
+START_SECONDS = 150
 
 
 @dataclass
@@ -98,14 +98,19 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     folder = tmp_path_factory.mktemp("suite")
     environment, addresses = suite_environment(folder)
     processes = {name: start(name, environment, folder / f"{name}.log") for name in addresses}
-    for name, address in addresses.items():
-        wait_until_serving(name, address, processes[name], folder / f"{name}.log")
-    servers = {name: address for name, address in addresses.items() if name != "gateway"}
-    yield Suite(folder, environment, servers, f"http://{addresses['gateway']}", processes)
-    for process in processes.values():
-        process.send_signal(signal.SIGTERM)
-    for name, process in processes.items():
-        assert process.wait(30) == 0, f"{name} did not stop cleanly"
+    try:
+        for name, address in addresses.items():
+            wait_until_serving(name, address, processes[name], folder / f"{name}.log")
+        servers = {name: address for name, address in addresses.items() if name != "gateway"}
+        yield Suite(folder, environment, servers, f"http://{addresses['gateway']}", processes)
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        for name, process in processes.items():
+            assert process.wait(60) == 0, f"{name} did not stop cleanly"
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture

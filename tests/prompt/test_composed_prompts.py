@@ -12,7 +12,7 @@ from imajin_servers.prompt.classification import Classifier, Query
 from imajin_servers.prompt.composition import Brief, Prompt, adopted, brief_of, composed
 from imajin_servers.prompt.composition.subject import LONGEST, subject_of
 from imajin_servers.prompt.generation import generation_of
-from imajin_servers.prompt.settings import SIZES
+from imajin_servers.runtime.sizes import SIZES
 
 
 @pytest.fixture(scope="module")

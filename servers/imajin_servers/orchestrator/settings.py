@@ -11,22 +11,9 @@ from pydantic_settings import SettingsConfigDict
 
 from imajin_servers.orchestrator.sizes.named import FREE_SIZE, Pixels
 from imajin_servers.runtime.settings import ServerSettings
+from imajin_servers.runtime.sizes import SIZES
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
-
-SIZES: dict[str, Pixels] = {
-    # Page furniture, at the widths that page builders and networks ask for.
-    "hero": (1920, 1080),
-    "og": (1200, 630),
-    "banner": (1200, 480),
-    "card": (800, 600),
-    "thumbnail": (400, 300),
-    "sidebar": (300, 600),
-    "square": (1080, 1080),
-    "avatar": (512, 512),
-    "portrait": (1080, 1350),
-    "story": (1080, 1920),
-}
 
 
 def pixels(value: object) -> object:

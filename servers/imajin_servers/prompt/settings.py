@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from imajin_servers.prompt.reasoning.embedded import packaged_model
+from imajin_servers.runtime.errors import LlmFailed
 from imajin_servers.runtime.settings import ServerSettings
-
-# Names that pages use, in pixels; what counts here is their shape.
-SIZES = {
-    "hero": (1920, 1080),
-    "og": (1200, 630),
-    "banner": (1500, 500),
-    "header": (1500, 500),
-    "card": (800, 600),
-    "thumbnail": (640, 360),
-    "video": (1280, 720),
-    "square": (1080, 1080),
-    "avatar": (512, 512),
-    "icon": (512, 512),
-    "sidebar": (300, 600),
-    "story": (1080, 1920),
-    "pin": (1000, 1500),
-    "poster": (1200, 1800),
-    "phone": (1080, 2340),
-}
+from imajin_servers.runtime.sizes import SIZES
 
 
 class PromptSettings(ServerSettings):
@@ -77,3 +62,15 @@ class PromptSettings(ServerSettings):
     """vllm: leave compilation out: starts faster, writes slower."""
     vllm_at_once: int = Field(32, ge=1, le=1000)
     """vllm: requests that are written at once."""
+
+    @model_validator(mode="after")
+    def model_is_there(self) -> Self:
+        """A missing model file is told when the server starts, not to the first caller."""
+        if self.engine == "embedded":
+            try:
+                path = Path(self.model) if self.model else packaged_model()
+            except LlmFailed as error:
+                raise ValueError(error.message) from error
+            if not path.is_file():
+                raise ValueError(f"model: there is no file {path}")
+        return self

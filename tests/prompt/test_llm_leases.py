@@ -91,12 +91,15 @@ async def test_a_card_that_can_never_hold_it_is_gpu_oom(start_prompt: Any) -> No
 
 
 async def test_waiting_for_the_card_counts_against_the_deadline(start_prompt: Any) -> None:
-    async with card() as (address, client), start_prompt(addresses=Addresses(vram=address)) as server:
-        async with await client.acquire(CARD, holder="important", priority=90):
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await server.stub.AnalyzeContext(ask(), timeout=1.0)
-            assert from_call(caught.value).reason == "LLM_TIMEOUT"
-            assert await holders(client) == ["important"]
+    async with (
+        card() as (address, client),
+        start_prompt(addresses=Addresses(vram=address)) as server,
+        await client.acquire(CARD, holder="important", priority=90),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await server.stub.AnalyzeContext(ask(), timeout=1.0)
+        assert from_call(caught.value).reason == "LLM_TIMEOUT"
+        assert await holders(client) == ["important"]
 
 
 async def test_without_a_vram_server_it_works_all_the_same(

@@ -62,7 +62,9 @@ class Names:
 
 def read(name: str) -> dict[str, Any]:
     """The data file `name`."""
-    return tomllib.loads(files(__package__).joinpath("data", f"{name}.toml").read_text("utf-8"))
+    return tomllib.loads(
+        files("imajin_servers.prompt.classification").joinpath("data", f"{name}.toml").read_text("utf-8")
+    )
 
 
 @cache

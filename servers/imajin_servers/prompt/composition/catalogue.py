@@ -125,7 +125,7 @@ class Looks:
 
 def read(name: str) -> dict[str, Any]:
     """The data file `name`."""
-    return tomllib.loads(files(__package__).joinpath("data", f"{name}.toml").read_text("utf-8"))
+    return tomllib.loads(files("imajin_servers.prompt.composition").joinpath("data", f"{name}.toml").read_text("utf-8"))
 
 
 def choices(pairs: list[list[str]]) -> tuple[Choice, ...]:

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
@@ -133,8 +134,8 @@ class EmbeddedEngine:
         """Reads the model, in the engine's thread."""
         if self.server is not None:
             return
-        import xllamacpp  # type: ignore[import-untyped, import-not-found, unused-ignore]
-
+        # A heavy import, and one without types.
+        xllamacpp: Any = import_module("xllamacpp")
         params = xllamacpp.CommonParams()
         params.model.path = str(self.path)
         params.n_ctx = CONTEXT_TOKENS

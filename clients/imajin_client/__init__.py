@@ -15,7 +15,7 @@ from imajin_client.errors import ImajinError
 from imajin_client.generating import Model, TextOverlay, Watermark
 from imajin_client.health import Health
 from imajin_client.images import Image
-from imajin_client.jobs import ImageReady, Job, JobImage
+from imajin_client.job import ImageReady, Job, JobImage
 from imajin_client.lease import AsyncLease, Revoke
 from imajin_client.progress import Preview, Progress
 from imajin_client.sizing import Plan

@@ -29,7 +29,8 @@ from imajin_client.generating import (
 )
 from imajin_client.health import Health
 from imajin_client.images import Downloads, Image, ImageSource, upload
-from imajin_client.jobs import AsyncJobs, Job
+from imajin_client.job import Job
+from imajin_client.jobs import AsyncJobs
 from imajin_client.names import Format, Operation, value, word
 from imajin_client.progress import Preview, Progress
 from imajin_client.sizing import Plan

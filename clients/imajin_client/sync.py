@@ -2,199 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import inspect
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Concatenate, Generic, ParamSpec, Self, overload
 
-from imajin_client.calls import Stream
 from imajin_client.client import AsyncClient
-from imajin_client.errors import Cancelled, LeaseLost
+from imajin_client.errors import LeaseLost
 from imajin_client.jobs import AsyncJobs
 from imajin_client.lease import AsyncLease, Revoke
+from imajin_client.twin import Blocking, Iterating, Portal, Twin, signed
 from imajin_client.vram import AsyncVram
 
 P = ParamSpec("P")
-T = TypeVar("T")
-TwinT = TypeVar("TwinT")
-
-
-LETTING_GO_SECONDS = 6.0
-"""How long an interrupted call may take to tell its server."""
-
-
-class Portal:
-    """A private event loop in a thread, and the way into it."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, name="imajin-client", daemon=True)
-        self.thread.start()
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Waits for `coroutine`. An interrupt (Ctrl-C) cancels it, waits until it has let go, and is raised."""
-        if self.loop.is_closed():
-            coroutine.close()
-            raise RuntimeError("the client is closed")
-        outcome: Future[T] = Future()
-        tasks: list[asyncio.Task[T]] = []
-
-        def begin() -> None:
-            tasks.append(self.loop.create_task(coroutine))
-            tasks[0].add_done_callback(functools.partial(pass_on, outcome))
-
-        self.loop.call_soon_threadsafe(begin)
-        try:
-            return outcome.result()
-        except BaseException:
-            if not outcome.done():
-                self.loop.call_soon_threadsafe(lambda: tasks[0].cancel())
-                wait([outcome], timeout=LETTING_GO_SECONDS)
-            raise
-
-    def close(self) -> None:
-        """Ends the loop and its thread."""
-        self.run(self.loop.shutdown_asyncgens())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
-
-
-def pass_on(outcome: Future[T], task: asyncio.Task[T]) -> None:
-    """How `task` ended, to the thread that waits for it."""
-    if task.cancelled():
-        outcome.set_exception(Cancelled("the call was cancelled: its client was closed"))
-    elif (error := task.exception()) is not None:
-        outcome.set_exception(error)
-    else:
-        outcome.set_result(task.result())
-
-
-class Twin(Generic[TwinT]):
-    """Base of the blocking faces: the coroutine face behind it, and the loop that this one runs in."""
-
-    def __init__(self, portal: Portal, target: TwinT) -> None:
-        self._portal = portal
-        self._target = target
-
-
-class Blocking(Generic[TwinT, P, T]):
-    """A coroutine method as a blocking one, with the same signature."""
-
-    def __init__(self, method: Callable[Concatenate[TwinT, P], Coroutine[Any, Any, T]]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, twin: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, twin: Twin[TwinT], owner: type) -> Callable[P, T]: ...
-    def __get__(self, twin: Twin[TwinT] | None, owner: type) -> Self | Callable[P, T]:
-        """The method of `twin`."""
-        if twin is None:
-            return self
-
-        @functools.wraps(self.method)
-        def call(*args: P.args, **options: P.kwargs) -> T:
-            return twin._portal.run(self.method(twin._target, *args, **options))
-
-        return signed(call, self.method)
-
-
-class Iterating(Generic[TwinT, P, T]):
-    """A method that returns a Stream as one that returns an iterator, with the same parameters."""
-
-    def __init__(self, method: Callable[Concatenate[TwinT, P], Stream[T]]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, twin: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, twin: Twin[TwinT], owner: type) -> Callable[P, Events[T]]: ...
-    def __get__(self, twin: Twin[TwinT] | None, owner: type) -> Self | Callable[P, Events[T]]:
-        """The method of `twin`."""
-        if twin is None:
-            return self
-
-        @functools.wraps(self.method)
-        def call(*args: P.args, **options: P.kwargs) -> Events[T]:
-            return Events(twin._portal, self.method(twin._target, *args, **options))
-
-        return signed(call, self.method)
-
-
-class Leasing(Generic[P]):
-    """The method that makes a lease."""
-
-    def __init__(self, method: Callable[Concatenate[AsyncVram, P], AsyncLease]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, twin: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, twin: Twin[AsyncVram], owner: type) -> Callable[P, Lease]: ...
-    def __get__(self, twin: Twin[AsyncVram] | None, owner: type) -> Self | Callable[P, Lease]:
-        """The method of `twin`."""
-        if twin is None:
-            return self
-
-        @functools.wraps(self.method)
-        def call(*args: P.args, **options: P.kwargs) -> Lease:
-            return Lease(twin._portal, self.method(twin._target, *args, **options))
-
-        return signed(call, self.method)
-
-
-CallT = TypeVar("CallT", bound=Callable[..., Any])
-
-
-def signed(call: CallT, method: Callable[..., Any]) -> CallT:
-    """`call` with the signature of `method` less its self, for help() and editors."""
-    signature = inspect.signature(method)
-    call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
-    return call
-
-
-class Events(Generic[T]):
-    """Events as they come. Leaving the loop, closing, or Ctrl-C cancels the call and its work.
-
-    An iterator that is kept in a variable after `break` should be closed, best by `with`.
-    """
-
-    def __init__(self, portal: Portal, stream: Stream[T]) -> None:
-        self._portal = portal
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[T]:
-        """Itself."""
-        return self
-
-    def __next__(self) -> T:
-        """The next event."""
-        try:
-            return self._portal.run(self._stream.__anext__())
-        except StopAsyncIteration:
-            raise StopIteration from None
-
-    def close(self) -> None:
-        """Cancels the call."""
-        self._portal.run(self._stream.aclose())
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Cancels the call."""
-        self.close()
 
 
 class Lease:
@@ -272,6 +92,29 @@ class Lease:
     def resize(self, *, gib: float = 0, bytes: int = 0) -> None:
         """Holds another amount in all; more waits in the line. Raises GpuOutOfMemory, LeaseLost."""
         self._portal.run(self._lease.resize(gib=gib, bytes=bytes))
+
+
+class Leasing(Generic[P]):
+    """The method that makes a lease."""
+
+    def __init__(self, method: Callable[Concatenate[AsyncVram, P], AsyncLease]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, twin: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, twin: Twin[AsyncVram], owner: type) -> Callable[P, Lease]: ...
+    def __get__(self, twin: Twin[AsyncVram] | None, owner: type) -> Self | Callable[P, Lease]:
+        """The method of `twin`."""
+        if twin is None:
+            return self
+
+        @functools.wraps(self.method)
+        def call(*args: P.args, **options: P.kwargs) -> Lease:
+            return Lease(twin._portal, self.method(twin._target, *args, **options))
+
+        return signed(call, self.method)
 
 
 class Jobs(Twin[AsyncJobs]):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from imajin.vram.v1 import vram_lease_pb2
 from imajin_client.calls import Stream, Wire
-from imajin_client.jobs import moment
+from imajin_client.job import moment
 from imajin_client.lease import GIB, AsyncLease
 from imajin_client.names import word
 

@@ -13,7 +13,8 @@ import imajin_client
 from imajin_client import AsyncClient, AsyncLease, Client, Lease
 from imajin_client.calls import Stream
 from imajin_client.jobs import AsyncJobs
-from imajin_client.sync import Events, Jobs, Vram
+from imajin_client.sync import Jobs, Vram
+from imajin_client.twin import Events
 from imajin_client.vram import AsyncVram
 
 PAIRS = [(AsyncClient, Client), (AsyncJobs, Jobs), (AsyncVram, Vram)]

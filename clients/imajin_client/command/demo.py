@@ -19,7 +19,7 @@ from imajin_client.command.following import file_name, follow
 from imajin_client.describing import Description
 from imajin_client.errors import Unavailable
 from imajin_client.images import Image
-from imajin_client.jobs import Job
+from imajin_client.job import Job
 
 if TYPE_CHECKING:
     from imajin_client.command.suite import Suite

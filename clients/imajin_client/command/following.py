@@ -12,7 +12,7 @@ from imajin_client.command import output
 from imajin_client.command.bars import bars
 from imajin_client.errors import ImajinError, Unavailable
 from imajin_client.images import EXTENSIONS, Image
-from imajin_client.jobs import ImageReady, Job
+from imajin_client.job import ImageReady, Job
 from imajin_client.progress import Preview, Progress
 
 CANCEL_SECONDS = 5.0

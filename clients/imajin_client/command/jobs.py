@@ -12,7 +12,7 @@ from imajin_client.command import output
 from imajin_client.command.files import write_image
 from imajin_client.command.following import follow, save_all
 from imajin_client.command.running import run
-from imajin_client.jobs import Job
+from imajin_client.job import Job
 from imajin_client.names import JobStatus
 
 app = typer.Typer(help="Jobs: list, show, watch, cancel, save.", no_args_is_help=True)

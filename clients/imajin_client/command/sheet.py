@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from imajin_client.images import Image
-from imajin_client.jobs import Job
+from imajin_client.job import Job
 
 WIDTH = 1800
 MARGIN = 32

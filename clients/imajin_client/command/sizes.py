@@ -12,7 +12,7 @@ from imajin_client.command import output
 from imajin_client.command.following import follow, save_all
 from imajin_client.command.running import run
 from imajin_client.generating import DrawOptions
-from imajin_client.jobs import Job
+from imajin_client.job import Job
 from imajin_client.names import Format, Style
 from imajin_client.sizing import Plan
 

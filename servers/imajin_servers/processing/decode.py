@@ -29,6 +29,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 SRGB = ImageCms.createProfile("sRGB")
+COLOURS = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+"""The colours that a profile must be of, by the mode of the image."""
 
 
 @dataclass(frozen=True)
@@ -141,20 +143,27 @@ def through_profile(image: Image.Image, icc: bytes) -> Image.Image:
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         core: Any = profile.profile
-        space = core.xcolor_space.strip()
-        if space == "RGB" and ImageCms.getProfileDescription(profile).strip().startswith("sRGB"):
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        plain = image.convert("RGB") if alpha else image
+        if core.xcolor_space.strip() != COLOURS.get(plain.mode):
             return image
-        if space == "GRAY" and image.mode == "RGBA":
+        transform = ImageCms.buildTransform(profile, SRGB, plain.mode, "RGB")
+        # Most profiles are sRGB under some name. Names are not read: a damaged one made its parser take 200 MB.
+        if plain.mode == "RGB" and changes_little(transform):
             return image
-        if space == {"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}.get(image.mode):
-            alpha = image.getchannel("A") if image.mode == "RGBA" else None
-            plain = image.convert("RGB") if alpha else image
-            converted = ImageCms.profileToProfile(plain, profile, SRGB, outputMode="RGB")
-            if converted is None:
-                return image
-            if alpha:
-                converted.putalpha(alpha)
-            return converted
+        converted = ImageCms.applyTransform(plain, transform)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
-    return image
+    if converted is None:
+        return image
+    if alpha:
+        converted.putalpha(alpha)
+    return converted
+
+
+def changes_little(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether an RGB transform leaves all of some colours from everywhere within a step of what they are."""
+    steps = np.arange(0, 256, 51, dtype=np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    changed = ImageCms.applyTransform(Image.fromarray(cube), transform)
+    return changed is not None and bool(np.abs(np.asarray(changed, np.int16) - cube).max() <= 1)

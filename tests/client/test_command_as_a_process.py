@@ -182,11 +182,17 @@ def places() -> dict[str, str]:
     return {f"IMAJIN_{name}_ADDRESS": f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
 
 
-def test_a_demo_whose_suite_falls_says_where_its_log_is(places: dict[str, str], start: Any, tmp_path: Path) -> None:
-    child = start("demo", "--json", env={**os.environ, **places, "IMAJIN_UP_ONLY": "nonsense"})
-    out, err = child.communicate(timeout=WAIT)
+def test_a_demo_avoids_taken_ports_and_says_where_the_log_of_a_fallen_suite_is(
+    places: dict[str, str], start: Any, tmp_path: Path
+) -> None:
+    host, _, port = places["IMAJIN_DIFFUSION_ADDRESS"].partition(":")
+    with socket.create_server((host, int(port))):
+        child = start("demo", "--json", env={**os.environ, **places, "IMAJIN_UP_ONLY": "nonsense"})
+        out, err = child.communicate(timeout=WAIT)
     assert (child.returncode, out) == (3, b"")
-    assert "the suite ended by itself; out/.suite/suite.log" in json.loads(err)["error"]
+    note, error = err.decode().splitlines()
+    assert note.startswith("ports are taken; started elsewhere: diffusion at 127.0.0.1:")
+    assert "the suite ended by itself; out/.suite/suite.log" in json.loads(error)["error"]
     assert "nonsense" in (tmp_path / "out/.suite/suite.log").read_text()
 
 

@@ -146,8 +146,10 @@ def environment(own: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 async def stop(child: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
     """Ends the suite in order, or by force when it does not end."""
+    output.note("stopping the suite")
     child.send_signal(signal.SIGTERM)
     await asyncio.wait({ended}, timeout=STOP_SECONDS)
     if not ended.done():
+        # Its session is its own, so this reaches whatever it started and nothing else.
         os.killpg(child.pid, signal.SIGKILL)
         await asyncio.wait({ended})

@@ -37,6 +37,16 @@ def packaged_model() -> Path:
     return path
 
 
+class Order:
+    """An answer that is asked for: what to write, what has been written, whether it has begun and is to stop."""
+
+    def __init__(self, writing: Writing) -> None:
+        self.writing = writing
+        self.pieces: asyncio.Queue[Piece | Exception] = asyncio.Queue()
+        self.begun = False
+        self.stop = Event()
+
+
 class EmbeddedEngine:
     """One model, one thread: it writes one answer at a time, others wait in a short line.
 
@@ -65,6 +75,7 @@ class EmbeddedEngine:
         )
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="embedded-llm")
         self.server: Any = None
+        self.orders: dict[Order, asyncio.Task[None]] = {}
 
     @property
     def loaded(self) -> bool:
@@ -77,29 +88,42 @@ class EmbeddedEngine:
         return self.turns.taken > 0
 
     async def write(self, writing: Writing) -> AsyncGenerator[Piece, None]:
-        """Writes as soon as it is this request's turn. Raises QueueFull, LlmFailed."""
-        async with self.turns, self.residency.use():
-            loop = asyncio.get_running_loop()
-            pieces: asyncio.Queue[Piece | Exception] = asyncio.Queue()
-            stop = Event()
+        """Writes as soon as it is this request's turn. Raises QueueFull, LlmFailed, LeaseLost, and what a lease raises.
 
-            def emit(piece: Piece | Exception) -> None:
-                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+        Closing it returns at once; the next one's turn comes when the thread is idle: at the next token, or when the
+        prompt has been read, which can't be interrupted.
+        """
+        order = Order(writing)
+        task = asyncio.create_task(self.carry_out(order))
+        self.orders[order] = task
+        task.add_done_callback(lambda _: self.orders.pop(order))
+        try:
+            while True:
+                piece = await order.pieces.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                self.residency.check()
+                yield piece
+                if isinstance(piece, Finished):
+                    return
+        finally:
+            order.stop.set()
+            if not order.begun:
+                task.cancel()
 
-            running = loop.run_in_executor(self.thread, self.run, writing, emit, stop)
-            try:
-                while True:
-                    piece = await pieces.get()
-                    if isinstance(piece, Exception):
-                        raise piece
-                    self.residency.check()
-                    yield piece
-                    if isinstance(piece, Finished):
-                        return
-            finally:
-                stop.set()
-                # The turn ends when the thread is idle: at the next token, or when the prompt has been read (under a second).
-                await asyncio.shield(running)
+    async def carry_out(self, order: Order) -> None:
+        """Waits for the turn and the lease and writes; whatever happens is told to `order`."""
+        loop = asyncio.get_running_loop()
+
+        def emit(piece: Piece | Exception) -> None:
+            loop.call_soon_threadsafe(order.pieces.put_nowait, piece)
+
+        try:
+            async with self.turns, self.residency.use():
+                order.begun = True
+                await loop.run_in_executor(self.thread, self.run, order.writing, emit, order.stop)
+        except Exception as error:
+            order.pieces.put_nowait(error)
 
     def run(self, writing: Writing, emit: Any, stop: Event) -> None:
         """Writes in the engine's thread; looks at `stop` before each token."""
@@ -163,6 +187,9 @@ class EmbeddedEngine:
 
     async def close(self) -> None:
         """Frees the model, gives its lease back and ends the thread."""
+        for order in self.orders:
+            order.stop.set()
+        await asyncio.gather(*self.orders.values(), return_exceptions=True)
         await self.residency.close()
         self.thread.shutdown()
 

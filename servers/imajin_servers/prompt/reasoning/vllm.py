@@ -95,7 +95,9 @@ class VllmEngine:
         )
         splitter = Splitter(thinking=thinking)
         written = 0
-        stream = self.engine.generate({"prompt_token_ids": tokens}, sampling, secrets.token_hex(8))
+        # Raw prompts are deprecated in generate().
+        (rendered,) = await self.engine.renderer.render_cmpl_async([{"prompt_token_ids": tokens}])
+        stream = self.engine.generate(rendered, sampling, secrets.token_hex(8))
         async with aclosing(stream) as outputs:
             async for output in outputs:
                 for completion in output.outputs:

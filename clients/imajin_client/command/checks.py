@@ -138,8 +138,9 @@ def language_model() -> Check:
 
 
 def hardware() -> Iterator[Check]:
-    """What runs the face detector, disk, memory and cards."""
+    """What runs the face detector and shapes letters, disk, memory and cards."""
     yield face_engine()
+    yield shaping()
     free = shutil.disk_usage(".").free
     room = "results of jobs and model weights need room"
     yield Check(
@@ -150,17 +151,23 @@ def hardware() -> Iterator[Check]:
 
 
 def face_engine() -> Check:
-    """What runs the face model: LiteRT, which needs nothing of the host, or MediaPipe, which needs its libraries."""
+    """What runs the face model."""
     if folder_of("ai_edge_litert") is not None:
         return Check("face engine", "ok", "LiteRT")
     hint = "pip install ai-edge-litert; until then subjects are found by saliency, not by faces"
-    if folder_of("mediapipe") is None:
-        return Check("face engine", "missing", "neither LiteRT nor MediaPipe is installed", hint)
-    lost = [name for name in ("libEGL.so.1", "libGLESv2.so.2", "libGL.so.1") if not loadable(name)]
-    if lost:
-        hint = f"{hint}. Or, for MediaPipe: apt-get install libegl1 libgles2 libgl1"
-        return Check("face engine", "missing", f"MediaPipe without {', '.join(lost)}", hint)
-    return Check("face engine", "ok", "MediaPipe with libEGL, libGLESv2, libGL")
+    return Check("face engine", "missing", "LiteRT is not installed", hint)
+
+
+def shaping() -> Check:
+    """What shapes Hebrew, Arabic, Devanagari and Thai in text overlays."""
+    if loadable("libfribidi.so.0"):
+        return Check("text shaping", "ok", "libfribidi")
+    return Check(
+        "text shaping",
+        "note",
+        "overlays write no Hebrew, Arabic, Devanagari or Thai without libfribidi",
+        "apt-get install libfribidi0",
+    )
 
 
 def loadable(name: str) -> bool:

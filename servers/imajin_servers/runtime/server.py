@@ -70,6 +70,7 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
     """Serves until a signal; returns the exit status."""
     address = settings.listen or getattr(settings.addresses, name)
     lifetime = Lifetime()
+    stopped = stop_signal()
     server = grpc.aio.server(
         interceptors=[CallInterceptor()], options=OPTIONS, maximum_concurrent_rpcs=settings.max_concurrent_calls
     )
@@ -91,7 +92,7 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
         for served in ["", *names]:
             await states.set(served, health_pb2.HealthCheckResponse.SERVING)
         log.info("serving", address=address, services=names)
-        await stop_signal()
+        await stopped.wait()
         log.info("draining", seconds=settings.drain_seconds)
         await states.enter_graceful_shutdown()
         lifetime.draining.set()
@@ -100,10 +101,10 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
     return 0
 
 
-async def stop_signal() -> None:
-    """Waits for SIGINT or SIGTERM."""
+def stop_signal() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set, from now on: a signal during start-up stops the server as soon as it serves."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
+    return stopped

@@ -53,7 +53,7 @@ class SlotsForm:
         self.user = f"Say in one sentence how a good picture of this looks: {told}"
         if brief.hints:
             self.user += clipped(f" ({', '.join(brief.hints[:3])})", LONGEST_TOLD)
-        self.max_tokens = 80 + 48 * len(self.keys)
+        self.max_tokens = 160 + 80 * len(self.keys)
 
     def schema(self) -> dict[str, Any]:
         """The schema of the answer."""

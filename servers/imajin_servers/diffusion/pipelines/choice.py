@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
 
 from imajin_servers.diffusion.pipelines.stepwise import Stepwise
 from imajin_servers.diffusion.pipelines.whole import Whole

@@ -121,3 +121,13 @@ async def test_another_scheduler_by_the_registry(start: Any) -> None:
                 server.generate(**wish), server.generate(**wish, prompt="a dog"), server.generate(**wish, seed=9)
             )
             assert together[0].data == alone.data
+
+
+async def test_whoever_leaves_while_the_model_loads_leaves_nobody_behind(diffusion: Any) -> None:
+    leaver = diffusion.stub.Generate(diffusion.request(**SMALL))
+    async for event in leaver:
+        if event.progress.HasField("loading_model"):
+            break
+    leaver.cancel()
+    first, second = await asyncio.gather(diffusion.generate(**SMALL), diffusion.generate(**SMALL))
+    assert first.data == second.data

@@ -82,6 +82,8 @@ class Generations:
                 room = await held.enter_async_context(lease)
             if room is not None:
                 held.callback(asyncio.create_task(self.watch(room, model, feed)).cancel)
+            # It may have been unloaded while this one waited for room.
+            loaded = await model.ready(order.priority)
             try:
                 return await draw(order, model, loaded, feed, timings)
             except torch.OutOfMemoryError as error:

@@ -25,7 +25,7 @@ from imajin_servers.diffusion.pipelines import Stepwise, Whole, wrap
 from imajin_servers.diffusion.previews import Previewer
 from imajin_servers.diffusion.settings import DiffusionSettings, ModelEntry
 from imajin_servers.diffusion.settled import settled
-from imajin_servers.runtime.errors import ImajinError, LeaseLost
+from imajin_servers.runtime.errors import ImajinError, Internal, LeaseLost
 from imajin_servers.runtime.leases import HeldLease
 
 T = TypeVar("T")
@@ -94,7 +94,9 @@ class Model:
         finally:
             del self.users[feed]
             if not self.users and self.loader is not None:
-                self.loader.cancel()
+                # Whoever comes next starts a load of its own, while this one still cleans up.
+                loader, self.loader = self.loader, None
+                loader.cancel()
 
     async def ready(self, priority: int) -> Loaded:
         """Loads the model unless it is there. Whoever comes meanwhile waits for the same load."""
@@ -107,7 +109,8 @@ class Model:
 
     def load_ended(self, loader: asyncio.Task[Loaded]) -> None:
         """The next load starts afresh."""
-        self.loader = None
+        if self.loader is loader:
+            self.loader = None
         if not loader.cancelled():
             loader.exception()
 
@@ -117,9 +120,7 @@ class Model:
         path = await asyncio.to_thread(loading.directory, self.entry)
         sizes = loading.weight_bytes(path, self.entry.variant, loading.dtype(self.entry, self.device))
         self.weight_bytes = sum(sizes.values())
-        self.lease = await self.card.acquire(
-            self.weight_bytes, self.holder, priority, self.tell_waiting, preemptible=True
-        )
+        lease = await self.card.acquire(self.weight_bytes, self.holder, priority, self.tell_waiting, preemptible=True)
 
         def told(loaded: int, total: int) -> None:
             loop.call_soon_threadsafe(self.tell_loading, loaded, total)
@@ -127,13 +128,15 @@ class Model:
         try:
             read = loop.run_in_executor(self.threads.encoder, loading.load, self.entry, path, self.device, told)
             pipe = await settled(read)
-            self.loaded = self.driven(pipe)
         except BaseException:
-            await self.release()
+            if lease is not None:
+                await lease.release()
             raise
+        self.loaded, self.lease = self.driven(pipe), lease
         log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
-        if self.lease is not None:
-            self.keeper = asyncio.create_task(self.keep(self.lease))
+        if lease is not None:
+            self.keeper = asyncio.create_task(self.keep(lease))
+            self.keeper.add_done_callback(self.keeper_ended)
         return self.loaded
 
     def driven(self, pipe: Any) -> Loaded:
@@ -202,6 +205,16 @@ class Model:
                 return
             lease = back
 
+    def keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        """Nobody may wait for a model that nobody brings back."""
+        if keeper.cancelled() or (error := keeper.exception()) is None:
+            return
+        log.error("the keeper of a model failed", model=self.entry.name, exc_info=error)
+        self.stop_all(Internal("the model could not be brought back"))
+        if self.loaded is not None and self.loaded.engine is not None:
+            self.loaded.engine.resume()
+        self.open.set()
+
     def stop_all(self, error: ImajinError) -> None:
         """Ends the denoising of every generation with `error`."""
         for stop in list(self.users.values()):
@@ -226,13 +239,15 @@ class Model:
     async def unload(self) -> None:
         """Takes the model out of memory and gives the room back."""
         loaded, self.loaded = self.loaded, None
+        lease, self.lease = self.lease, None
         if loaded is not None and loaded.engine is not None:
             await asyncio.to_thread(loaded.engine.close)
         del loaded
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        await self.release()
+        if lease is not None:
+            await lease.release()
         log.info("model unloaded", model=self.entry.name)
 
     async def close(self) -> None:

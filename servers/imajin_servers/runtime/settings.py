@@ -60,12 +60,16 @@ class Addresses(Section):
 
     section = "addresses"
 
-    prompt: str = Field("127.0.0.1:50051", validation_alias=AliasChoices("prompt", "IMAJIN_PROMPT_ADDRESS"))
-    diffusion: str = Field("127.0.0.1:50052", validation_alias=AliasChoices("diffusion", "IMAJIN_DIFFUSION_ADDRESS"))
-    processing: str = Field("127.0.0.1:50053", validation_alias=AliasChoices("processing", "IMAJIN_PROCESSING_ADDRESS"))
-    vram: str = Field("127.0.0.1:50054", validation_alias=AliasChoices("vram", "IMAJIN_VRAM_ADDRESS"))
+    prompt: str = Field(default="127.0.0.1:50051", validation_alias=AliasChoices("prompt", "IMAJIN_PROMPT_ADDRESS"))
+    diffusion: str = Field(
+        default="127.0.0.1:50052", validation_alias=AliasChoices("diffusion", "IMAJIN_DIFFUSION_ADDRESS")
+    )
+    processing: str = Field(
+        default="127.0.0.1:50053", validation_alias=AliasChoices("processing", "IMAJIN_PROCESSING_ADDRESS")
+    )
+    vram: str = Field(default="127.0.0.1:50054", validation_alias=AliasChoices("vram", "IMAJIN_VRAM_ADDRESS"))
     orchestrator: str = Field(
-        "127.0.0.1:50055", validation_alias=AliasChoices("orchestrator", "IMAJIN_ORCHESTRATOR_ADDRESS")
+        default="127.0.0.1:50055", validation_alias=AliasChoices("orchestrator", "IMAJIN_ORCHESTRATOR_ADDRESS")
     )
 
 
@@ -77,8 +81,8 @@ class ServerSettings(Section):
     log_level: str = "info"
     log_json: bool | None = None
     """JSON lines instead of text; by default where the log is no terminal."""
-    drain_seconds: float = Field(10.0, ge=0, le=600)
+    drain_seconds: float = Field(default=10.0, ge=0, le=600)
     """How long running calls may go on after SIGTERM."""
-    max_concurrent_calls: int = Field(256, ge=1)
+    max_concurrent_calls: int = Field(default=256, ge=1)
     """Calls above this are refused by the transport with RESOURCE_EXHAUSTED."""
     addresses: Addresses = Field(default_factory=lambda: Addresses())

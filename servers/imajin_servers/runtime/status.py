@@ -84,16 +84,12 @@ def from_call(error: grpc.aio.AioRpcError, server: str = "") -> ImajinError:
     info: error_details_pb2.ErrorInfo | None = None
     retry_after: float | None = None
     for detail in status.details:
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            info = error_details_pb2.ErrorInfo()
-            detail.Unpack(info)
-        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
-            bad = error_details_pb2.BadRequest()
-            detail.Unpack(bad)
+        found, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        if detail.Unpack(found):
+            info = found
+        elif detail.Unpack(bad):
             violations = [errors.Violation(item.field, item.description) for item in bad.field_violations]
-        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            retry = error_details_pb2.RetryInfo()
-            detail.Unpack(retry)
+        elif detail.Unpack(retry):
             retry_after = retry.retry_delay.ToMilliseconds() / 1000
     if info is not None and info.reason in BY_REASON:
         kind = BY_REASON[info.reason]

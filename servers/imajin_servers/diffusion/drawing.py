@@ -75,7 +75,9 @@ async def draw_stepwise(
         run = await settled(asyncio.wrap_future(ticket.left), ticket.cancel)
     feed.decoding()
     with timings.of("decoding"):
-        return await model.stage(model.threads.decoder, decoded, pipeline, run)
+        pixels = await model.stage(model.threads.decoder, decoded, pipeline, run)
+    await previews.at_least_one()
+    return pixels
 
 
 def begun(pipeline: Stepwise, order: Order) -> Run:
@@ -121,15 +123,21 @@ class Previews:
         self.feed = feed
         self.loop = asyncio.get_running_loop()
         self.waiting: tuple[torch.Tensor, int] | None = None
-        self.busy = False
+        self.making: asyncio.Future[tuple[bytes, int, int]] | None = None
+        self.sent = 0
         self.over = False
 
     def __enter__(self) -> None:
         """Previews are made from here on."""
 
     def __exit__(self, *_: object) -> None:
-        """A preview that comes after the last step is late: it isn't sent."""
+        """After the last step no preview is begun, but the first."""
         self.over = True
+
+    async def at_least_one(self) -> None:
+        """Waits for the first preview, where a short run was quicker: who asks for previews gets one."""
+        if not self.sent and self.making is not None:
+            await asyncio.wait({self.making})
 
     def offer(self, run: Run) -> None:
         """Takes the state of `run` for a preview, where one is due. In the engine's thread."""
@@ -141,12 +149,11 @@ class Previews:
 
     def begin(self) -> None:
         """Makes the waiting preview, unless one is in the making. In the event loop."""
-        if self.busy or self.over or self.waiting is None:
+        if self.making is not None or self.waiting is None or (self.over and self.sent):
             return
         (latents, step), self.waiting = self.waiting, None
-        self.busy = True
-        made = self.loop.run_in_executor(self.model.threads.previews, self.make, latents)
-        made.add_done_callback(lambda made: self.made(made, step))
+        self.making = self.loop.run_in_executor(self.model.threads.previews, self.make, latents)
+        self.making.add_done_callback(lambda made: self.made(made, step))
 
     def make(self, latents: torch.Tensor) -> tuple[bytes, int, int]:
         """JPEG, width and height. In the previews' thread."""
@@ -156,11 +163,12 @@ class Previews:
 
     def made(self, made: asyncio.Future[tuple[bytes, int, int]], step: int) -> None:
         """Sends a preview, and begins the next. In the event loop."""
-        self.busy = False
-        if made.cancelled() or self.over:
+        self.making = None
+        if made.cancelled():
             return
         if (error := made.exception()) is not None:
             log.warning("a preview failed", exc_info=error)
             return
+        self.sent += 1
         self.feed.preview(*made.result(), step)
         self.begin()

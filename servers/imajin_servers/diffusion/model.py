@@ -56,9 +56,9 @@ class Threads:
 
 
 def step_back() -> None:
-    """Lets this thread run only where the others leave a core free. Linux keeps a priority for each thread."""
+    """Lets the other threads go first where cores are scarce. Linux keeps a priority for each thread."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 class Model:

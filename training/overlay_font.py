@@ -1,7 +1,7 @@
 """Builds the font of text overlays out of the Noto fonts that PyPI's `manimgx-fonts` carries.
 
     pip download --no-deps manimgx-fonts==2026.9.26.post1 && unzip manimgx_fonts-*.whl
-    python tools/overlay_font.py manimgx_fonts servers/imajin_servers/runtime/overlay/fonts
+    python training/overlay_font.py manimgx_fonts servers/imajin_servers/runtime/overlay/fonts
 
 Each font is set to one weight, stripped of hinting and merged into one file, so that a line may mix scripts.
 """

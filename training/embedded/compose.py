@@ -22,11 +22,44 @@ from captions import Description, Thing
 from PIL import Image
 
 ASPECTS = {"square": (256, 256), "landscape": (320, 192), "portrait": (192, 320)}
+# Where things stand, by aspect: (size, x, y) in pixels. All on the grid of the autoencoder's 16 x 16 pixels, so that a thing
+# has the same latents wherever it stands: with free sizes and places the denoiser needs many times the steps.
+SPOTS = {
+    "square": {
+        "centre": (224, 16, 16),
+        "scene": (160, 48, 80),
+        "small": (128, 64, 64),
+        "first": (128, 0, 80),
+        "second": (128, 128, 80),
+        "behind": (160, 48, 48),
+        "front": (96, 128, 128),
+    },
+    "landscape": {
+        "centre": (160, 80, 16),
+        "scene": (160, 80, 16),
+        "left": (160, 16, 16),
+        "right": (160, 144, 16),
+        "first": (128, 32, 48),
+        "second": (128, 160, 48),
+        "behind": (160, 80, 16),
+        "front": (96, 160, 80),
+    },
+    "portrait": {
+        "centre": (160, 16, 80),
+        "scene": (160, 16, 128),
+        "first": (128, 32, 32),
+        "second": (128, 32, 160),
+        "behind": (160, 16, 80),
+        "front": (96, 80, 160),
+    },
+}
+SHARDS = ("square", "landscape", "square", "portrait", "square", "square", "landscape", "square")
 CAPTIONS = 3
-STYLE_WEIGHTS = {"3d": 0.5, "flat": 0.14, "gradient": 0.14, "noto": 0.22}
+STYLE_WEIGHTS = {"3d": 0.6, "flat": 0.1, "gradient": 0.1, "noto": 0.2}
 ANIMATE = {"animals", "people", "faces"}
 SKY_GROUPS = {"sky"}
 Sprite = np.ndarray  # (S, S, 4) uint8, straight alpha
+Backdrop = tuple[np.ndarray, str, str, str]  # picture, colour, scene, time of day
 
 
 def recolour(sprite: Sprite, colour: str) -> Sprite:
@@ -46,13 +79,10 @@ def recolour(sprite: Sprite, colour: str) -> Sprite:
     return out
 
 
-def paste(canvas: Image.Image, sprite: Sprite, size: int, cx: float, cy: float, angle: float) -> None:
-    """Paste a sprite of `size` pixels centred at (cx, cy), turned by `angle` degrees."""
-    image = Image.fromarray(sprite).convert("RGBa").resize((size, size), Image.Resampling.BICUBIC)
-    if angle:
-        image = image.rotate(angle, Image.Resampling.BICUBIC)
-    image = image.convert("RGBA")
-    canvas.paste(image, (round(cx - size / 2), round(cy - size / 2)), image)
+def paste(canvas: Image.Image, sprite: Sprite, size: int, x: int, y: int) -> None:
+    """Paste a sprite of `size` pixels with its top left corner at (x, y)."""
+    image = Image.fromarray(sprite).convert("RGBa").resize((size, size), Image.Resampling.BICUBIC).convert("RGBA")
+    canvas.paste(image, (x, y), image)
 
 
 class Composer:
@@ -76,111 +106,69 @@ class Composer:
         found = self.index.get((name, style))
         return rng.choice(found or [i for s in STYLE_WEIGHTS for i in self.index.get((name, s), [])])
 
-    def single(self, rng: random.Random, name: str, style: str, w: int, h: int) -> tuple[np.ndarray, Description]:
+    def backdrop(self, rng: random.Random, w: int, h: int, scenery: float, colour: float) -> Backdrop:
+        """A scene, a coloured background or a pale one, with these chances of the first two."""
+        roll = rng.random()
+        if roll < scenery:
+            scene, time = rng.choice(list(scenes.SCENES)), rng.choices(list(scenes.SKIES), (3, 2, 1.4))[0]
+            return scenes.render(scenes.SCENES[scene](rng, w, h, time), w, h), "", scene, time
+        background = rng.choice(list(scenes.COLOURS)) if roll < scenery + colour else ""
+        return scenes.plain(rng, w, h, background or None), background, "", "day"
+
+    def thing(self, i: int, colour: str = "", said: str = "") -> Thing:
+        """How sprite `i` is spoken of."""
+        record = self.records[i]
+        return Thing(self.known[record["concept"]], record["label"], record["tone"], colour, said)
+
+    def single(self, rng: random.Random, name: str, style: str, aspect: str) -> tuple[np.ndarray, Description]:
         """One thing, on a background or in a scene."""
-        m, i = min(w, h), self.pick(rng, name, style)
-        sprite, record = self.sprites[i], self.records[i]
-        colour, background, scene, time = "", "", "", "day"
+        w, h = ASPECTS[aspect]
+        i = self.pick(rng, name, style)
+        sprite, colour = np.asarray(self.sprites[i]), ""
         if (
-            rng.random() < 0.14
+            rng.random() < 0.1
             and self.known[name].group not in {"people", "faces"}
             and name not in {"rainbow", "earth"}
         ):
             colour = rng.choice(list(scenes.COLOURS))
-            sprite = recolour(np.asarray(sprite), colour)
-        roll = rng.random()
-        if roll < 0.36:
-            scene, time = rng.choice(list(scenes.SCENES)), rng.choices(list(scenes.SKIES), (3, 2, 1.4))[0]
-            back = scenes.render(scenes.SCENES[scene](rng, w, h, time), w, h)
-            scale = rng.uniform(0.5, 0.86)
-        else:
-            background = rng.choice(list(scenes.COLOURS)) if roll < 0.58 else ""
-            back = scenes.plain(rng, w, h, background or None)
-            scale = rng.uniform(0.66, 0.94)
-        said = ""
-        if rng.random() < 0.12:
-            said = rng.choice(("big", "small"))
-            scale = rng.uniform(0.9, 0.97) if said == "big" else rng.uniform(0.34, 0.44)
-        place, cx = "", w / 2 + rng.uniform(-0.02, 0.02) * w
-        if rng.random() < (0.3 if w > h else 0.08) and scale < 0.8:
+            sprite = recolour(sprite, colour)
+        back, background, scene, time = self.backdrop(rng, w, h, 0.32, 0.2)
+        said, place = "", ""
+        size, x, y = SPOTS[aspect]["scene" if scene and self.known[name].group not in SKY_GROUPS else "centre"]
+        if aspect == "square" and not scene and rng.random() < 0.06:
+            said = "small"
+            size, x, y = SPOTS[aspect]["small"]
+        if aspect == "landscape" and rng.random() < 0.3:
             place = rng.choice(("left", "right"))
-            cx = (w * 0.27 if place == "left" else w * 0.73) + rng.uniform(-0.03, 0.03) * w
-        size = round(scale * m)
-        cy = h / 2 + rng.uniform(-0.02, 0.02) * h
-        if scene and self.known[name].group not in SKY_GROUPS and scene not in {"sky", "space", "underwater"}:
-            cy = h * rng.uniform(0.88, 0.95) - size / 2
-        elif h > w:
-            cy = h * rng.uniform(0.46, 0.56)
-        cy = min(max(cy, size / 2), h - size / 2)
-        cx = min(max(cx, size / 2), w - size / 2)
-        if rng.random() < 0.5:
-            sprite = sprite[:, ::-1]
+            size, x, y = SPOTS[aspect][place]
         canvas = Image.fromarray(back)
-        paste(canvas, np.asarray(sprite), size, cx, cy, rng.uniform(-8, 8) if rng.random() < 0.3 else 0)
-        thing = Thing(self.known[name], record["label"], record["tone"], colour, said)
-        return np.asarray(canvas), Description((thing,), record["style"], background, scene, time, place)
+        paste(canvas, sprite, size, x, y)
+        thing = self.thing(i, colour, said)
+        return np.asarray(canvas), Description((thing,), self.records[i]["style"], background, scene, time, place)
 
-    def pair(self, rng: random.Random, name: str, style: str, w: int, h: int) -> tuple[np.ndarray, Description]:
+    def pair(self, rng: random.Random, name: str, style: str, aspect: str) -> tuple[np.ndarray, Description]:
         """Two things: side by side, or the second small and in front of the first."""
-        m = min(w, h)
+        w, h = ASPECTS[aspect]
         in_front = self.known[name].group in ANIMATE and rng.random() < 0.5
         if in_front:
             other = rng.choice(self.by_group[rng.choices(list(captions.ACTIONS), (6, 2, 2, 1))[0]])
         else:
-            other = rng.choice(
-                [
-                    n
-                    for n in self.by_group[
-                        rng.choice(("animals", "animals", "people", "food", "travel", "objects", "plants"))
-                    ]
-                    if n != name
-                ]
-            )
+            groups = ("animals", "animals", "people", "food", "travel", "objects", "plants")
+            other = rng.choice([n for n in self.by_group[rng.choice(groups)] if n != name])
         i, j = self.pick(rng, name, style), self.pick(rng, other, style)
-        scene, time, background = "", "day", ""
-        if rng.random() < 0.3:
-            scene, time = rng.choice(list(scenes.SCENES)), rng.choices(list(scenes.SKIES), (3, 2, 1.4))[0]
-            back = scenes.render(scenes.SCENES[scene](rng, w, h, time), w, h)
-        else:
-            background = rng.choice(list(scenes.COLOURS)) if rng.random() < 0.3 else ""
-            back = scenes.plain(rng, w, h, background or None)
-        a, b = self.sprites[i], self.sprites[j]
-        if rng.random() < 0.5:
-            a = a[:, ::-1]
+        back, background, scene, time = self.backdrop(rng, w, h, 0.25, 0.2)
         canvas = Image.fromarray(back)
-        if in_front:
-            big, small = round(m * rng.uniform(0.7, 0.86)), round(m * rng.uniform(0.36, 0.44))
-            cx, cy = (
-                w / 2 + rng.uniform(-0.02, 0.02) * w,
-                max(big / 2, h * (0.94 if scene else 0.52 + 0.06 * (h > w)) - (big / 2 if scene else 0)),
-            )
-            side = rng.choice((-1, 1))
-            paste(canvas, np.asarray(a), big, cx, min(cy, h - big / 2), 0)
-            paste(canvas, np.asarray(b), small, cx + side * big * 0.27, min(cy + big * 0.3, h - small / 2), 0)
-        else:
-            if h > w:
-                size = round(w * rng.uniform(0.66, 0.78))
-                spots = ((w * 0.5, h * 0.27), (w * 0.5, h * 0.73))
-            else:
-                size = round(min(w * 0.49, h * 0.86) * rng.uniform(0.92, 1))
-                cy = h * 0.94 - size / 2 if scene else h / 2
-                spots = ((w * 0.26, cy), (w * 0.74, cy))
-            if w == h and rng.random() < 0.5:
-                spots = (spots[1], spots[0])
-            for s, (cx, cy) in zip((a, b), spots, strict=True):
-                paste(canvas, np.asarray(s), size, cx, cy, 0)
-        things = tuple(
-            Thing(self.known[self.records[k]["concept"]], self.records[k]["label"], self.records[k]["tone"])
-            for k in (i, j)
-        )
+        spots = SPOTS[aspect]
+        for k, spot in zip((i, j), ("behind", "front") if in_front else ("first", "second"), strict=True):
+            paste(canvas, np.asarray(self.sprites[k]), *spots[spot])
+        things = (self.thing(i), self.thing(j))
         return np.asarray(canvas), Description(things, self.records[i]["style"], background, scene, time, "", in_front)
 
     def draw(self, rng: random.Random, name: str, aspect: str) -> tuple[np.ndarray, list[str]]:
         """One picture (H, W, 3) uint8 of a concept and its captions."""
-        w, h = ASPECTS[aspect]
         style = rng.choices(list(STYLE_WEIGHTS), list(STYLE_WEIGHTS.values()))[0]
-        kind = self.pair if rng.random() < 0.2 else self.single
-        picture, description = kind(rng, name, style, w, h)
+        kind = self.pair if rng.random() < 0.15 else self.single
+        picture, description = kind(rng, name, style, aspect)
         return picture, [captions.caption(description, rng) for _ in range(CAPTIONS)]
 
 
@@ -195,7 +183,7 @@ def shard(number: int, packages: Path, data: Path, out: Path, size: int) -> str:
     """Write one shard: every concept appears about equally often over the shards. Returns a line to print."""
     rng = random.Random(1000 + number)
     composer = open_composer(packages, data)
-    aspect = ("square", "square", "landscape", "portrait", "landscape")[number % 5]
+    aspect = SHARDS[number % len(SHARDS)]
     names: list[str] = []
     while len(names) < size:
         names += rng.sample(composer.names, len(composer.names))

@@ -58,6 +58,33 @@ def create(widths: tuple[int, ...], channels: int, text_width: int) -> UNet2DCon
     )
 
 
+class Peers:
+    """Workers on one machine that average their weights every so often (each core trains at its own pace)."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder, self.mine = folder, folder / f"worker-{number}.pt"
+        self.read: dict[str, float] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @torch.no_grad()
+    def meet(self, model: torch.nn.Module) -> int:
+        """Average with what others have written since the last time, and write the result. Returns how many."""
+        others = []
+        for file in self.folder.glob("worker-*.pt"):
+            written = file.stat().st_mtime
+            if file != self.mine and written > self.read.get(file.name, 0):
+                self.read[file.name] = written
+                others.append(torch.load(file))
+        weights = dict(model.named_parameters())
+        for name, p in weights.items():
+            for other in others:
+                p.lerp_(other[name].to(p.device), 1 / (len(others) + 1))
+        new = self.mine.with_suffix(".new")
+        torch.save({name: p.detach() for name, p in weights.items()}, new)
+        new.rename(self.mine)
+        return len(others)
+
+
 class Latents:
     """Cached latents by shape; batches never mix aspects."""
 
@@ -113,6 +140,7 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     random.seed(args.seed)
     data = Latents(args.latents, args.device)
+    peers = Peers(args.peers, args.seed) if args.peers else None
     unet = create(tuple(args.widths), next(iter(data.groups))[0], data.empty.shape[-1])
     if args.device == "cpu":
         unet.set_attn_processor(AttnProcessor())  # the fused attention's backward pass is slow at these sizes on CPU
@@ -181,6 +209,8 @@ def train(args: argparse.Namespace) -> None:
         for optimizer in optimizers:
             optimizer.step()
         step += 1
+        if peers and step % args.meet_every == 0:
+            peers.meet(unet)
         keep = min(args.ema, (1 + step) / (20 + step))
         torch._foreach_lerp_(list(mean.parameters()), list(unet.parameters()), 1 - keep)
         running = 0.99 * running + 0.01 * float(loss.detach())
@@ -214,6 +244,8 @@ def main() -> None:
         "--decay-from", type=float, default=0.5, help="part of the time after which the rate falls linearly"
     )
     parser.add_argument("--ema", type=float, default=0.998)
+    parser.add_argument("--peers", type=Path, help="folder in which workers with different seeds average their weights")
+    parser.add_argument("--meet-every", type=int, default=25, help="steps between two averages")
     parser.add_argument("--compile", action="store_true", help="torch.compile (GPU)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Reproduces the embedded model from nothing: packages, sprites, pictures, autoencoder, latents, denoiser, export, evaluation.
-# Each stage is skipped or continued when its result is already in $WORK. DEVICE=cuda or cpu; the minutes below are wall-clock.
+# Each stage is skipped or goes on when its result is already in $WORK. DEVICE=cuda or cpu; the minutes below are wall-clock.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -10,9 +10,9 @@ DEVICE=${DEVICE:-$($PYTHON -c 'import torch; print("cuda" if torch.cuda.is_avail
 OUT=${OUT:-$root/servers/imajin_servers/diffusion/embedded}
 WORKERS=${WORKERS:-$(nproc)}
 if [ "$DEVICE" = cuda ]; then
-  : "${SHARDS:=60}" "${AE_MINUTES:=5}" "${UNET_MINUTES:=15}" "${DECODER_MINUTES:=3}" "${BATCH:=256}" "${AE_BATCH:=64}" "${COMPILE:=--compile}"
+  : "${SHARDS:=32}" "${AE_MINUTES:=5}" "${UNET_MINUTES:=15}" "${DECODER_MINUTES:=3}" "${BATCH:=256}" "${AE_BATCH:=64}" "${COMPILE:=--compile}"
 else
-  : "${SHARDS:=20}" "${AE_MINUTES:=16}" "${UNET_MINUTES:=60}" "${DECODER_MINUTES:=36}" "${BATCH:=32}" "${AE_BATCH:=5}" "${COMPILE:=}"
+  : "${SHARDS:=8}" "${AE_MINUTES:=16}" "${UNET_MINUTES:=90}" "${DECODER_MINUTES:=12}" "${BATCH:=32}" "${AE_BATCH:=5}" "${COMPILE:=}"
 fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=PASSIVE
 mkdir -p "$WORK"
@@ -24,13 +24,21 @@ if [ ! -f "$WORK/autoencoder/reconstructions.png" ]; then
   $PYTHON autoencoder.py --shards "$WORK/shards" --out "$WORK/autoencoder" --minutes "$AE_MINUTES" --batch "$AE_BATCH" --device "$DEVICE"
 fi
 $PYTHON latents.py --shards "$WORK/shards" --vae "$WORK/autoencoder" --text "$WORK/text" --out "$WORK/latents" --device "$DEVICE"
-$PYTHON denoiser.py --latents "$WORK/latents" --out "$WORK/denoiser" --minutes "$UNET_MINUTES" --batch "$BATCH" --device "$DEVICE" $COMPILE &
-denoiser=$!
-[ "$DEVICE" = cpu ] || wait "$denoiser"  # two trainings share two cores well, but not one card
+train_denoiser() { # seed, folder, more arguments
+  $PYTHON denoiser.py --latents "$WORK/latents" --out "$WORK/$2" --minutes "$UNET_MINUTES" --batch "$BATCH" --device "$DEVICE" --seed "$1" "${@:3}"
+}
+if [ "$DEVICE" = cuda ]; then
+  train_denoiser 0 denoiser $COMPILE
+else # a worker on each of two cores; they average their weights as they go
+  rm -rf "$WORK/peers"
+  train_denoiser 1 denoiser-1 --peers "$WORK/peers" &
+  train_denoiser 0 denoiser --peers "$WORK/peers"
+  wait
+fi
 if [ ! -f "$WORK/decoder/reconstructions.png" ]; then
   $PYTHON autoencoder.py --shards "$WORK/shards" --init "$WORK/autoencoder" --out "$WORK/decoder" --decoder-only \
     --minutes "$DECODER_MINUTES" --batch "$AE_BATCH" --lr 0.008 --device "$DEVICE"
 fi
-wait "$denoiser"
 $PYTHON export.py --packages "$WORK/packages" --vae "$WORK/decoder" --text "$WORK/text" --unet "$WORK/denoiser/mean" --out "$OUT"
-$PYTHON "$root/bench/embedded_model.py" --packages "$WORK/packages" --data "$WORK/data" --judge "$WORK/judge.pt" || true
+$PYTHON "$root/bench/embedded_model.py" --packages "$WORK/packages" --data "$WORK/data" --judge "$WORK/judge.pt" || true # 1: a goal was missed
+$PYTHON sheets.py --dir "$OUT" --out "$root/docs/embedded-model"

@@ -10,9 +10,9 @@ DEVICE=${DEVICE:-$($PYTHON -c 'import torch; print("cuda" if torch.cuda.is_avail
 OUT=${OUT:-$root/servers/imajin_servers/diffusion/embedded}
 WORKERS=${WORKERS:-$(nproc)}
 if [ "$DEVICE" = cuda ]; then
-  : "${SHARDS:=32}" "${AE_MINUTES:=5}" "${UNET_MINUTES:=15}" "${DECODER_MINUTES:=3}" "${BATCH:=256}" "${AE_BATCH:=64}" "${COMPILE:=--compile}"
+  : "${SHARDS:=32}" "${AE_MINUTES:=5}" "${UNET_MINUTES:=15}" "${PLAIN_MINUTES:=18}" "${DECODER_MINUTES:=3}" "${BATCH:=256}" "${AE_BATCH:=64}" "${COMPILE:=--compile}"
 else
-  : "${SHARDS:=8}" "${AE_MINUTES:=16}" "${UNET_MINUTES:=90}" "${DECODER_MINUTES:=12}" "${BATCH:=32}" "${AE_BATCH:=5}" "${COMPILE:=}"
+  : "${SHARDS:=8}" "${AE_MINUTES:=16}" "${UNET_MINUTES:=70}" "${PLAIN_MINUTES:=111}" "${DECODER_MINUTES:=12}" "${BATCH:=32}" "${AE_BATCH:=5}" "${COMPILE:=}"
 fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=PASSIVE
 mkdir -p "$WORK"
@@ -24,17 +24,27 @@ if [ ! -f "$WORK/autoencoder/reconstructions.png" ]; then
   $PYTHON autoencoder.py --shards "$WORK/shards" --out "$WORK/autoencoder" --minutes "$AE_MINUTES" --batch "$AE_BATCH" --device "$DEVICE"
 fi
 $PYTHON latents.py --shards "$WORK/shards" --vae "$WORK/autoencoder" --text "$WORK/text" --out "$WORK/latents" --device "$DEVICE"
-train_denoiser() { # seed, folder, more arguments
-  $PYTHON denoiser.py --latents "$WORK/latents" --out "$WORK/$2" --minutes "$UNET_MINUTES" --batch "$BATCH" --device "$DEVICE" --seed "$1" "${@:3}"
-}
-if [ "$DEVICE" = cuda ]; then
-  train_denoiser 0 denoiser $COMPILE
-else # a worker on each of two cores; they average their weights as they go
-  rm -rf "$WORK/peers"
-  train_denoiser 1 denoiser-1 --peers "$WORK/peers" &
-  train_denoiser 0 denoiser --peers "$WORK/peers"
-  wait
+if [ ! -f "$WORK/plain/shard-002.npz" ]; then
+  $PYTHON plain.py --packages "$WORK/packages" --data "$WORK/data" --out "$WORK/plain"
 fi
+$PYTHON latents.py --shards "$WORK/plain" --vae "$WORK/autoencoder" --text "$WORK/text" --out "$WORK/latents-plain" --device "$DEVICE"
+train_denoiser() { # latents, minutes counted from the very start, seed, folder, more arguments
+  local latents=$1 minutes=$2
+  shift 2
+  $PYTHON denoiser.py --latents "$WORK/$latents" --out "$WORK/$2" --minutes "$minutes" --batch "$BATCH" --device "$DEVICE" --seed "$1" "${@:3}"
+}
+# Colours, backgrounds and words on the mixed set, then shapes on the plain one.
+for stage in "latents $UNET_MINUTES 1.0" "latents-plain $PLAIN_MINUTES 0.89"; do
+  read -r latents minutes decay <<<"$stage"
+  if [ "$DEVICE" = cuda ]; then
+    train_denoiser "$latents" "$minutes" 0 denoiser --decay-from "$decay" $COMPILE
+  else # a worker on each of two cores; they average their weights as they go
+    rm -rf "$WORK/peers"
+    train_denoiser "$latents" "$minutes" 1 denoiser-1 --decay-from "$decay" --peers "$WORK/peers" &
+    train_denoiser "$latents" "$minutes" 0 denoiser --decay-from "$decay" --peers "$WORK/peers"
+    wait
+  fi
+done
 if [ ! -f "$WORK/decoder/reconstructions.png" ]; then
   $PYTHON autoencoder.py --shards "$WORK/shards" --init "$WORK/autoencoder" --out "$WORK/decoder" --decoder-only \
     --minutes "$DECODER_MINUTES" --batch "$AE_BATCH" --lr 0.008 --device "$DEVICE"

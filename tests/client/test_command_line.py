@@ -230,7 +230,8 @@ def test_the_doctor_says_what_is_there_and_what_is_not(imajin: Imajin, monkeypat
     monkeypatch.setattr(checks, "folder_of", lambda name: None if name == "ai_edge_litert" else here(name))
     monkeypatch.setattr(checks, "loadable", lambda name: False)
     result = imajin("doctor", status=1)
-    assert "apt-get install libegl1 libgles2" in result.stdout
+    assert "pip install ai-edge-litert" in result.stdout
+    assert "apt-get install libfribidi0" in result.stdout
 
 
 def test_a_damaged_model_is_told(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ async def test_out_of_memory_is_the_jobs_error(house: Any, refused: Any) -> None
         (["100000x10"], {}, "INVALID_ARGUMENT"),
         (["800x100"], {}, "INVALID_ARGUMENT"),
         (["5000x5000"], {}, "INVALID_ARGUMENT"),
-        (["poster"], {}, "NOT_FOUND"),
+        (["billboard"], {}, "NOT_FOUND"),
         (["og"], {"model": "no-such"}, "MODEL_NOT_FOUND"),
         (["og"], {"format": image_pb2.IMAGE_FORMAT_RAW_RGB8}, "INVALID_ARGUMENT"),
         (["og"], {"priority": 101}, "INVALID_ARGUMENT"),

@@ -265,7 +265,7 @@ def test_the_demo_makes_files_a_table_and_a_sheet(imajin: Imajin, wire: Any) -> 
 
     imajin.doubles.answers["ReadJob"] = read
     result = imajin("demo", "-s", "hero", "--out", "made")
-    assert "a happy panda eating watermelon" in result.stdout
+    assert "a happy panda" in result.stdout
     assert "Japan" in result.stdout
     assert "landscape 96x64" in result.stdout
     assert sorted(str(path) for path in Path("made").rglob("*") if path.is_file()) == [

@@ -11,6 +11,7 @@ from pathlib import Path
 import captions
 import concepts
 import dataset
+import plain
 import scenes
 import torch
 from denoiser import scheduler
@@ -26,6 +27,7 @@ def vocabulary(packages: Path) -> dict[str, object]:
         groups.setdefault(c.group, []).append(c.name)
     return {
         "concepts": groups,
+        "drawn_best": sorted(plain.names()),
         "synonyms": {c.name: list(c.synonyms) for c in known},
         "colours": list(scenes.COLOURS),
         "scenes": {name: list(phrases) for name, phrases in scenes.PHRASES.items()},

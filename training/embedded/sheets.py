@@ -24,12 +24,12 @@ SHEETS: dict[str, tuple[int, list[str]]] = {
                 "man with beard",
                 "astronaut",
             ),
-            *("chef", "princess", "Santa Claus", "wizard", "cat", "dog", "panda", "fox"),
+            *("chef", "princess", "Santa Claus", "firefighter", "cat", "dog", "panda", "fox"),
             *("lion", "unicorn", "elephant", "rabbit", "penguin", "owl", "frog", "octopus"),
             *("butterfly", "sunflower", "rose", "palm tree", "cactus", "mushroom", "watermelon", "banana"),
             *("pineapple", "strawberry", "avocado", "carrot", "hamburger", "pizza", "sushi", "donut"),
             *("birthday cake", "ice cream", "cup of coffee", "volcano", "house", "castle", "bus", "car"),
-            *("bicycle", "steam train", "airplane", "rocket", "sun", "moon", "planet", "rainbow"),
+            *("bicycle", "steam train", "airplane", "rocket", "sun", "moon", "star", "rainbow"),
             *("snowman", "balloon", "gift", "soccer ball", "teddy bear", "guitar", "camera", "heart"),
         ],
     ),
@@ -57,7 +57,7 @@ SHEETS: dict[str, tuple[int, list[str]]] = {
             for style in ("3d style", "flat illustration", "gradient style", "cartoon style")
         ],
     ),
-    "seeds": (8, [name for name in ("a dog", "a smiling woman", "a flower", "a car") for _ in range(8)]),
+    "seeds": (8, [name for name in ("a dog", "a smiling woman", "a rose", "a car") for _ in range(8)]),
     "scenes": (
         4,
         [
@@ -80,7 +80,7 @@ SHEETS: dict[str, tuple[int, list[str]]] = {
         ],
     ),
 }
-ASPECTS = ("a panda eating watermelon", "a smiling woman", "a dog on a beach at sunset", "a red car in the city")
+ASPECTS = ("a happy panda", "a smiling woman", "a dog on a beach at sunset", "a red car")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from imajin_client.job import Job
 if TYPE_CHECKING:
     from imajin_client.command.suite import Suite
 
-DESCRIPTION = "a happy panda eating watermelon"
+DESCRIPTION = "a happy panda"
 STAGES = ("analyze", "generate", "detect", "crop")
 SIZES = ("hero", "og", "sidebar", "square")
 

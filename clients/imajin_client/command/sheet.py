@@ -15,7 +15,7 @@ WIDTH = 1800
 MARGIN = 32
 HEIGHTS = range(460, 200, -20)
 """Heights of the pictures that are tried, in pixels: the largest that needs no more rows than one for four pictures."""
-NARROWEST = 250
+NARROWEST = 330
 """Room for a label under a narrow picture, in pixels."""
 INK, PALE, PAPER = (24, 24, 27), (113, 113, 122), (250, 250, 249)
 

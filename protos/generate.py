@@ -30,7 +30,9 @@ def generate(target: Path) -> None:
     descriptors = target / "imajin" / DESCRIPTORS
     descriptors.parent.mkdir(parents=True)
     run([*include, f"--python_out={target}", f"--pyi_out={target}", *sources])
-    run([*include, f"--grpc_python_out={target}", f"--mypy_grpc_out=readable_stubs,quiet:{target}", *services])
+    # Beside this interpreter: the environment need not be activated.
+    stubs = f"--plugin=protoc-gen-mypy_grpc={Path(sys.executable).parent / 'protoc-gen-mypy_grpc'}"
+    run([*include, stubs, f"--grpc_python_out={target}", f"--mypy_grpc_out=readable_stubs,quiet:{target}", *services])
     run([*include, f"--descriptor_set_out={descriptors}", "--include_imports", "--include_source_info", *sources])
     for folder in [target / "imajin", *(path for path in (target / "imajin").rglob("*") if path.is_dir())]:
         (folder / "__init__.py").write_text("")

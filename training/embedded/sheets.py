@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=[*SHEETS, "aspects"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--guidance", type=float, default=5.0)
+    parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
     pipeline = sample.load(args.dir)

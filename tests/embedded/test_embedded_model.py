@@ -98,7 +98,7 @@ def test_other_schedulers(pipeline: Any, name: str) -> None:
 
 
 def test_image_to_image_keeps_more_at_low_strength(pipeline: Any) -> None:
-    start = draw(pipeline, "a red apple", num_inference_steps=8)
+    start = draw(pipeline, "a castle", num_inference_steps=8)
     img2img = diffusers.StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
     img2img.set_progress_bar_config(disable=True)
     distance = {}
@@ -108,12 +108,12 @@ def test_image_to_image_keeps_more_at_low_strength(pipeline: Any) -> None:
             "a green apple",
             image=Image.fromarray(start),
             strength=strength,
-            num_inference_steps=8,
-            guidance_scale=5.0,
+            num_inference_steps=16,
+            guidance_scale=2.0,
             generator=generator,
         )
         distance[strength] = np.abs(np.asarray(result.images[0]).astype(int) - start).mean()
-    assert distance[0.25] < distance[0.9]
+    assert distance[0.25] < 0.9 * distance[0.9]
 
 
 def test_inpainting_by_blending_at_each_step(pipeline: Any) -> None:

@@ -51,6 +51,11 @@ def export(vae: Path, text: Path, unet: Path, out: Path) -> None:
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(out)
+    for part in ("unet", "vae"):  # where they lay on this machine is nobody's business
+        file = out / part / "config.json"
+        config = json.loads(file.read_text())
+        config.pop("_name_or_path", None)
+        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     for file in out.rglob("*"):
         file.chmod(0o755 if file.is_dir() else 0o644)
 

@@ -40,7 +40,7 @@ from diffusers import (  # noqa: E402
 from imajin_servers.diffusion.engine import Engine  # noqa: E402
 from imajin_servers.diffusion.memory import estimate  # noqa: E402
 from imajin_servers.diffusion.orders import Order  # noqa: E402
-from imajin_servers.diffusion.pipelines.stepwise import Run, Stepwise  # noqa: E402
+from imajin_servers.diffusion.pipelines import Run, Stepwise, wrap  # noqa: E402
 from imajin_servers.diffusion.pipelines.xl import StepwiseXL  # noqa: E402
 
 EMBEDDED = ROOT / "servers/imajin_servers/diffusion/embedded"
@@ -404,7 +404,8 @@ def embedded(scale: Scale, report: Report) -> None:
     pictures: dict[str, Any] = {}
     for name in dict.fromkeys(["cpu", scale.device.type]):
         pipe = DiffusionPipeline.from_pretrained(EMBEDDED, dtype=torch.float32).to(name)
-        stepwise = Stepwise(pipe)
+        stepwise = wrap(pipe)
+        assert isinstance(stepwise, Stepwise)
         engine = Engine(name, stepwise, max_batch=8, ageing=1.0)
 
         def draw(stepwise: Stepwise = stepwise, engine: Engine = engine) -> Any:

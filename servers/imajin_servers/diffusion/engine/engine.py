@@ -13,7 +13,8 @@ import torch
 
 from imajin_servers.diffusion.engine.policy import Candidate, next_batch
 from imajin_servers.diffusion.engine.profile import Profile
-from imajin_servers.diffusion.pipelines.stepwise import Run, Stepwise
+from imajin_servers.diffusion.pipelines.run import Run
+from imajin_servers.diffusion.pipelines.stepwise import Stepwise
 from imajin_servers.runtime.errors import Cancelled, Draining, ImajinError
 
 

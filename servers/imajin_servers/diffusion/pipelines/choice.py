@@ -8,6 +8,7 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import Stabl
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
 
 from imajin_servers.diffusion.pipelines.stepwise import Stepwise
+from imajin_servers.diffusion.pipelines.unet import StepwiseUNet
 from imajin_servers.diffusion.pipelines.whole import Whole
 from imajin_servers.diffusion.pipelines.xl import StepwiseXL
 
@@ -19,7 +20,7 @@ def wrap(pipe: Any, scheduler: str | None = None) -> Stepwise | Whole:
     # Distilled models hear the guidance as an embedding.
     plain = unet is not None and unet.config.time_cond_proj_dim is None
     if plain and type(pipe) is StableDiffusionPipeline:
-        return Stepwise(pipe, scheduler)
+        return StepwiseUNet(pipe, scheduler)
     if plain and type(pipe) is StableDiffusionXLPipeline:
         return StepwiseXL(pipe, scheduler)
     return Whole(pipe)

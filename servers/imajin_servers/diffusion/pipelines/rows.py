@@ -1,7 +1,7 @@
 """Makes a batch give each run the bits that it gets alone.
 
-Measured on CPUs: of all operations of a UNet only the linear layers over single vectors (the embedding of the time) change
-their bits with the number of rows, because tiny products take other kernels. Those are computed a run at a time.
+Measured on CPUs: of all operations of a denoiser only the linear layers over single vectors (the embedding of the time)
+change their bits with the number of rows, because tiny products take other kernels. Those are computed a run at a time.
 Cost: microseconds. Whether that was all, on this machine and for this shape, `Stepwise.probe` finds out.
 """
 
@@ -13,17 +13,14 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-VECTORS = ("time_embedding", "add_embedding", "time_emb_proj")
-"""Parts of a UNet that work on one vector a row."""
-
 
 class Rows:
-    """Splits what those parts of `network` get, `(rows, features)`, into the rows of each run."""
+    """Splits what the parts of `network` that are named in `vectors` get, `(rows, features)`, into the rows of each run."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, vectors: Sequence[str]) -> None:
         self.counts: list[int] = []
         for name, module in network.named_modules():
-            if isinstance(module, nn.Linear) and any(part in VECTORS for part in name.split(".")):
+            if isinstance(module, nn.Linear) and any(part in vectors for part in name.split(".")):
                 setattr(module, "forward", self.splitting(module.forward))  # noqa: B010 (a type checker takes it for a method)
 
     @contextmanager

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 
 from imajin_servers.diffusion.orders import Order
-from imajin_servers.diffusion.pipelines.stepwise import Conditioning, Pixels, Stepwise
+from imajin_servers.diffusion.pipelines.run import Conditioning
+from imajin_servers.diffusion.pipelines.stepwise import Pixels
+from imajin_servers.diffusion.pipelines.unet import StepwiseUNet
 
 
-class StepwiseXL(Stepwise):
+class StepwiseXL(StepwiseUNet):
     """The XL family."""
 
     @torch.inference_mode()

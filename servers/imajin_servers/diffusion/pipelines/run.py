@@ -1,0 +1,100 @@
+"""A generation between two steps: what the engine and every family pass around."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from imajin_servers.diffusion.orders import Order
+
+
+@dataclass
+class Conditioning:
+    """What the denoiser hears in one pass: embeddings `(rows, tokens, features)` and the family's extras."""
+
+    embeddings: torch.Tensor
+    added: dict[str, torch.Tensor] = field(default_factory=dict)
+    negative: Conditioning | None = None
+    """What it hears in a second pass; a family that hears both in one has the negative row first in `embeddings`."""
+
+    @property
+    def shape(self) -> Hashable:
+        """The shapes of all that is heard: only what has the same shape fits into one pass."""
+        return tuple(self.embeddings.shape), None if self.negative is None else self.negative.shape
+
+    def move(self, device: torch.device) -> None:
+        """Takes it to another device."""
+        self.embeddings = self.embeddings.to(device)
+        self.added = {name: tensor.to(device) for name, tensor in self.added.items()}
+        if self.negative is not None:
+            self.negative.move(device)
+
+
+@dataclass
+class Run:
+    """A generation between two steps: all that it takes to go on, whoever else is there."""
+
+    order: Order
+    conditioning: Conditioning
+    scheduler: Any
+    timesteps: torch.Tensor
+    latents: torch.Tensor
+    """`(1, channels, height, width)` of the latent space, whatever the denoiser takes."""
+    generator: torch.Generator
+    extra: dict[str, Any]
+    home: torch.device
+    """Where it is computed."""
+    step: int = 0
+    away: list[str] = field(default_factory=list)
+    """What the scheduler keeps on `home`, while the run is off it."""
+    clean: torch.Tensor | None = None
+    """A guess of the finished latents, where there is one."""
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return len(self.timesteps)
+
+    @property
+    def done(self) -> bool:
+        """Whether no step is left."""
+        return self.step >= self.steps
+
+    @property
+    def moment(self) -> torch.Tensor:
+        """The time of the next step, as the scheduler counts."""
+        return self.timesteps[self.step]
+
+    @property
+    def rows(self) -> int:
+        """Rows that it takes in a forward pass."""
+        return self.conditioning.embeddings.shape[0]
+
+    def move(self, device: torch.device) -> None:
+        """Takes the run off its device, or back to it. The scheduler's own tensors follow, bits unchanged."""
+        self.latents = self.latents.to(device)
+        self.timesteps = self.timesteps.to(device)
+        self.clean = None if self.clean is None else self.clean.to(device)
+        self.conditioning.move(device)
+        # A scheduler keeps some tensors on the CPU while it runs elsewhere: only what left comes back.
+        away = self.away or [name for name, value in vars(self.scheduler).items() if on_device(value, self.home)]
+        for name in away:
+            setattr(self.scheduler, name, moved(getattr(self.scheduler, name), device))
+        self.away = [] if self.away else away
+
+
+def on_device(value: Any, device: torch.device) -> bool:
+    """Whether `value` is a tensor on `device`, or a list with one."""
+    if isinstance(value, list):
+        return any(on_device(one, device) for one in value)
+    return isinstance(value, torch.Tensor) and value.device == device
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """`value` with its tensors on `device`."""
+    if isinstance(value, list):
+        return [moved(one, device) for one in value]
+    return value.to(device) if isinstance(value, torch.Tensor) else value

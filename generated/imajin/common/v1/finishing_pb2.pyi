@@ -55,11 +55,13 @@ class Watermark(_message.Message):
     def __init__(self, text: _Optional[str] = ..., position: _Optional[_Union[Anchor, str]] = ..., opacity: _Optional[float] = ...) -> None: ...
 
 class Moderation(_message.Message):
-    __slots__ = ("image_checked", "image_score", "threshold")
+    __slots__ = ("image_checked", "image_score", "threshold", "prompt_level")
     IMAGE_CHECKED_FIELD_NUMBER: _ClassVar[int]
     IMAGE_SCORE_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_LEVEL_FIELD_NUMBER: _ClassVar[int]
     image_checked: bool
     image_score: float
     threshold: float
-    def __init__(self, image_checked: _Optional[bool] = ..., image_score: _Optional[float] = ..., threshold: _Optional[float] = ...) -> None: ...
+    prompt_level: str
+    def __init__(self, image_checked: _Optional[bool] = ..., image_score: _Optional[float] = ..., threshold: _Optional[float] = ..., prompt_level: _Optional[str] = ...) -> None: ...

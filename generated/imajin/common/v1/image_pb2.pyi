@@ -23,6 +23,7 @@ class ImageFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FORMAT_WEBP: _ClassVar[ImageFormat]
     IMAGE_FORMAT_AVIF: _ClassVar[ImageFormat]
     IMAGE_FORMAT_RAW_RGB8: _ClassVar[ImageFormat]
+    IMAGE_FORMAT_GIF: _ClassVar[ImageFormat]
 FOCAL_METHOD_UNSPECIFIED: FocalMethod
 FOCAL_METHOD_GIVEN: FocalMethod
 FOCAL_METHOD_FACE: FocalMethod
@@ -34,6 +35,7 @@ IMAGE_FORMAT_JPEG: ImageFormat
 IMAGE_FORMAT_WEBP: ImageFormat
 IMAGE_FORMAT_AVIF: ImageFormat
 IMAGE_FORMAT_RAW_RGB8: ImageFormat
+IMAGE_FORMAT_GIF: ImageFormat
 
 class ImageInfo(_message.Message):
     __slots__ = ("format", "width", "height", "size_bytes", "sha256")

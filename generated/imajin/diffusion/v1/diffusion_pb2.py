@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from imajin.common.v1 import drawing_pb2 as imajin_dot_common_dot_v1_dot_drawing__pb2
 from imajin.common.v1 import finishing_pb2 as imajin_dot_common_dot_v1_dot_finishing__pb2
 from imajin.common.v1 import image_pb2 as imajin_dot_common_dot_v1_dot_image__pb2
 from imajin.common.v1 import model_pb2 as imajin_dot_common_dot_v1_dot_model__pb2
 from imajin.common.v1 import progress_pb2 as imajin_dot_common_dot_v1_dot_progress__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#imajin/diffusion/v1/diffusion.proto\x12\x13imajin.diffusion.v1\x1a imajin/common/v1/finishing.proto\x1a\x1cimajin/common/v1/image.proto\x1a\x1cimajin/common/v1/model.proto\x1a\x1fimajin/common/v1/progress.proto\"\x88\x05\n\x0fGenerateRequest\x12\x44\n\x06prompt\x18\x01 \x01(\tB4\xe2\x41\x01\x02\xbaH-r+\x10\x01\x18\xa0\x1f\x32$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$\x12W\n\x0fnegative_prompt\x18\x02 \x01(\tB.\xbaH+r)\x18\xa0\x1f\x32$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$R\x0enegativePrompt\x12\x17\n\x05model\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x35\n\x05style\x18\x04 \x01(\x0e\x32\x1c.imajin.common.v1.ModelStyleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\x05width\x18\x05 \x01(\rB\x0f\xaa\x01\x02\x08\x01\xbaH\x07*\x05\x18\x80 (@\x12\x1f\n\x06height\x18\x06 \x01(\rB\x0f\xaa\x01\x02\x08\x01\xbaH\x07*\x05\x18\x80 (@\x12\x1e\n\x05steps\x18\x07 \x01(\rB\x0f\xaa\x01\x02\x08\x01\xbaH\x07*\x05\x18\x96\x01(\x01\x12,\n\x0eguidance_scale\x18\x08 \x01(\x02\x42\x14\xaa\x01\x02\x08\x01\xbaH\x0c\n\n\x1d\x00\x00\xf0\x41-\x00\x00\x00\x00\x12\x13\n\x04seed\x18\t \x01(\rB\x05\xaa\x01\x02\x08\x01\x12\x39\n\x06\x66ormat\x18\n \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x06\x12\x33\n\x0ctext_overlay\x18\x0b \x01(\x0b\x32\x1d.imajin.common.v1.TextOverlay\x12.\n\twatermark\x18\x0c \x01(\x0b\x32\x1b.imajin.common.v1.Watermark\x12\"\n\x10preview_interval\x18\r \x01(\rB\x08\xbaH\x05*\x03\x18\x96\x01\x12\x1e\n\x08priority\x18\x0e \x01(\rB\x0c\xaa\x01\x02\x08\x01\xbaH\x04*\x02\x18\x64\"\xdf\x01\n\x10GenerateResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressH\x00\x12,\n\x07preview\x18\x02 \x01(\x0b\x32\x19.imajin.common.v1.PreviewH\x00\x12-\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12\x35\n\x06result\x18\x04 \x01(\x0b\x32#.imajin.diffusion.v1.GenerateResultH\x00\x42\x07\n\x05\x65vent\"\xbf\x02\n\x0eGenerateResult\x12\x1d\n\nimage_data\x18\x01 \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0c\n\x04seed\x18\x06 \x01(\r\x12\r\n\x05model\x18\x07 \x01(\t\x12\r\n\x05steps\x18\x08 \x01(\r\x12\x16\n\x0eguidance_scale\x18\t \x01(\x02\x12\x30\n\nmoderation\x18\n \x01(\x0b\x32\x1c.imajin.common.v1.Moderation\x12\x35\n\x07timings\x18\x0b \x01(\x0b\x32$.imajin.diffusion.v1.GenerateTimings\"\xab\x01\n\x0fGenerateTimings\x12\x11\n\tqueued_ms\x18\x01 \x01(\x02\x12\x1b\n\x13waiting_for_vram_ms\x18\x02 \x01(\x02\x12\x12\n\nloading_ms\x18\x03 \x01(\x02\x12\x13\n\x0b\x65ncoding_ms\x18\x04 \x01(\x02\x12\x14\n\x0c\x64\x65noising_ms\x18\x05 \x01(\x02\x12\x13\n\x0b\x64\x65\x63oding_ms\x18\x06 \x01(\x02\x12\x14\n\x0c\x66inishing_ms\x18\x07 \x01(\x02\"\x13\n\x11ListModelsRequest\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.imajin.diffusion.v1.Model\"\xba\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06styles\x18\x02 \x03(\x0e\x32\x1c.imajin.common.v1.ModelStyle\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07license\x18\x05 \x01(\t\x12\x0e\n\x06loaded\x18\x06 \x01(\x08\x12\x14\n\x0cweight_bytes\x18\x07 \x01(\x04\x12\x12\n\nis_default\x18\x08 \x01(\x08\x12\x15\n\rdefault_steps\x18\t \x01(\r\x12\x1e\n\x16\x64\x65\x66\x61ult_guidance_scale\x18\n \x01(\x02\x12*\n\nbase_sizes\x18\x0b \x03(\x0b\x32\x16.imajin.common.v1.Size\x12\x13\n\x0bmax_upscale\x18\x0c \x01(\x02\x12\r\n\x05\x64type\x18\r \x01(\t2\xdd\x01\n\x10\x44iffusionService\x12Y\n\x08Generate\x12$.imajin.diffusion.v1.GenerateRequest\x1a%.imajin.diffusion.v1.GenerateResponse0\x01\x12n\n\nListModels\x12&.imajin.diffusion.v1.ListModelsRequest\x1a\'.imajin.diffusion.v1.ListModelsResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/modelsB\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.protoz\x1fgoogle/api/field_behavior.proto')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#imajin/diffusion/v1/diffusion.proto\x12\x13imajin.diffusion.v1\x1a\x1eimajin/common/v1/drawing.proto\x1a imajin/common/v1/finishing.proto\x1a\x1cimajin/common/v1/image.proto\x1a\x1cimajin/common/v1/model.proto\x1a\x1fimajin/common/v1/progress.proto\"\xf9\x05\n\x0fGenerateRequest\x12\x44\n\x06prompt\x18\x01 \x01(\tB4\xe2\x41\x01\x02\xbaH-r+\x10\x01\x18\xa0\x1f\x32$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$\x12W\n\x0fnegative_prompt\x18\x02 \x01(\tB.\xbaH+r)\x18\xa0\x1f\x32$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$R\x0enegativePrompt\x12\x17\n\x05model\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x35\n\x05style\x18\x04 \x01(\x0e\x32\x1c.imajin.common.v1.ModelStyleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\x05width\x18\x05 \x01(\rB\x0f\xaa\x01\x02\x08\x01\xbaH\x07*\x05\x18\x80 (@\x12\x1f\n\x06height\x18\x06 \x01(\rB\x0f\xaa\x01\x02\x08\x01\xbaH\x07*\x05\x18\x80 (@\x12\x1e\n\x05steps\x18\x07 \x01(\rB\x0f\xaa\x01\x02\x08\x01\xbaH\x07*\x05\x18\x96\x01(\x01\x12,\n\x0eguidance_scale\x18\x08 \x01(\x02\x42\x14\xaa\x01\x02\x08\x01\xbaH\x0c\n\n\x1d\x00\x00\xf0\x41-\x00\x00\x00\x00\x12\x13\n\x04seed\x18\t \x01(\rB\x05\xaa\x01\x02\x08\x01\x12\x39\n\x06\x66ormat\x18\n \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x06\x12\x33\n\x0ctext_overlay\x18\x0b \x01(\x0b\x32\x1d.imajin.common.v1.TextOverlay\x12.\n\twatermark\x18\x0c \x01(\x0b\x32\x1b.imajin.common.v1.Watermark\x12\"\n\x10preview_interval\x18\r \x01(\rB\x08\xbaH\x05*\x03\x18\x96\x01\x12\x1e\n\x08priority\x18\x0e \x01(\rB\x0c\xaa\x01\x02\x08\x01\xbaH\x04*\x02\x18\x64\x12\x38\n\tscheduler\x18\x11 \x01(\x0e\x32\x1b.imajin.common.v1.SchedulerB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\x05loras\x18\x12 \x03(\x0b\x32\x1c.imajin.common.v1.LoraWeightB\x08\xbaH\x05\x92\x01\x02\x10\x04\"\xdf\x01\n\x10GenerateResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressH\x00\x12,\n\x07preview\x18\x02 \x01(\x0b\x32\x19.imajin.common.v1.PreviewH\x00\x12-\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12\x35\n\x06result\x18\x04 \x01(\x0b\x32#.imajin.diffusion.v1.GenerateResultH\x00\x42\x07\n\x05\x65vent\"\xbf\x02\n\x0eGenerateResult\x12\x1d\n\nimage_data\x18\x01 \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0c\n\x04seed\x18\x06 \x01(\r\x12\r\n\x05model\x18\x07 \x01(\t\x12\r\n\x05steps\x18\x08 \x01(\r\x12\x16\n\x0eguidance_scale\x18\t \x01(\x02\x12\x30\n\nmoderation\x18\n \x01(\x0b\x32\x1c.imajin.common.v1.Moderation\x12\x35\n\x07timings\x18\x0b \x01(\x0b\x32$.imajin.diffusion.v1.GenerateTimings\"\xab\x01\n\x0fGenerateTimings\x12\x11\n\tqueued_ms\x18\x01 \x01(\x02\x12\x1b\n\x13waiting_for_vram_ms\x18\x02 \x01(\x02\x12\x12\n\nloading_ms\x18\x03 \x01(\x02\x12\x13\n\x0b\x65ncoding_ms\x18\x04 \x01(\x02\x12\x14\n\x0c\x64\x65noising_ms\x18\x05 \x01(\x02\x12\x13\n\x0b\x64\x65\x63oding_ms\x18\x06 \x01(\x02\x12\x14\n\x0c\x66inishing_ms\x18\x07 \x01(\x02\"\x13\n\x11ListModelsRequest\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.imajin.diffusion.v1.Model\"\x95\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06styles\x18\x02 \x03(\x0e\x32\x1c.imajin.common.v1.ModelStyle\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07license\x18\x05 \x01(\t\x12\x0e\n\x06loaded\x18\x06 \x01(\x08\x12\x14\n\x0cweight_bytes\x18\x07 \x01(\x04\x12\x12\n\nis_default\x18\x08 \x01(\x08\x12\x15\n\rdefault_steps\x18\t \x01(\r\x12\x1e\n\x16\x64\x65\x66\x61ult_guidance_scale\x18\n \x01(\x02\x12*\n\nbase_sizes\x18\x0b \x03(\x0b\x32\x16.imajin.common.v1.Size\x12\x13\n\x0bmax_upscale\x18\x0c \x01(\x02\x12\r\n\x05\x64type\x18\r \x01(\t\x12/\n\nschedulers\x18\x0e \x03(\x0e\x32\x1b.imajin.common.v1.Scheduler\x12(\n\x05loras\x18\x0f \x03(\x0b\x32\x19.imajin.diffusion.v1.Lora\"J\n\x04Lora\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07license\x18\x03 \x01(\t\x12\x0e\n\x06loaded\x18\x04 \x01(\x08\x32\xdd\x01\n\x10\x44iffusionService\x12Y\n\x08Generate\x12$.imajin.diffusion.v1.GenerateRequest\x1a%.imajin.diffusion.v1.GenerateResponse0\x01\x12n\n\nListModels\x12&.imajin.diffusion.v1.ListModelsRequest\x1a\'.imajin.diffusion.v1.ListModelsResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/modelsB\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.protoz\x1fgoogle/api/field_behavior.proto')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,22 +61,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST'].fields_by_name['preview_interval']._serialized_options = b'\272H\005*\003\030\226\001'
   _globals['_GENERATEREQUEST'].fields_by_name['priority']._loaded_options = None
   _globals['_GENERATEREQUEST'].fields_by_name['priority']._serialized_options = b'\252\001\002\010\001\272H\004*\002\030d'
+  _globals['_GENERATEREQUEST'].fields_by_name['scheduler']._loaded_options = None
+  _globals['_GENERATEREQUEST'].fields_by_name['scheduler']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_GENERATEREQUEST'].fields_by_name['loras']._loaded_options = None
+  _globals['_GENERATEREQUEST'].fields_by_name['loras']._serialized_options = b'\272H\005\222\001\002\020\004'
   _globals['_DIFFUSIONSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_DIFFUSIONSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\t\022\007/models'
-  _globals['_GENERATEREQUEST']._serialized_start=188
-  _globals['_GENERATEREQUEST']._serialized_end=836
-  _globals['_GENERATERESPONSE']._serialized_start=839
-  _globals['_GENERATERESPONSE']._serialized_end=1062
-  _globals['_GENERATERESULT']._serialized_start=1065
-  _globals['_GENERATERESULT']._serialized_end=1384
-  _globals['_GENERATETIMINGS']._serialized_start=1387
-  _globals['_GENERATETIMINGS']._serialized_end=1558
-  _globals['_LISTMODELSREQUEST']._serialized_start=1560
-  _globals['_LISTMODELSREQUEST']._serialized_end=1579
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1581
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1645
-  _globals['_MODEL']._serialized_start=1648
-  _globals['_MODEL']._serialized_end=1962
-  _globals['_DIFFUSIONSERVICE']._serialized_start=1965
-  _globals['_DIFFUSIONSERVICE']._serialized_end=2186
+  _globals['_GENERATEREQUEST']._serialized_start=220
+  _globals['_GENERATEREQUEST']._serialized_end=981
+  _globals['_GENERATERESPONSE']._serialized_start=984
+  _globals['_GENERATERESPONSE']._serialized_end=1207
+  _globals['_GENERATERESULT']._serialized_start=1210
+  _globals['_GENERATERESULT']._serialized_end=1529
+  _globals['_GENERATETIMINGS']._serialized_start=1532
+  _globals['_GENERATETIMINGS']._serialized_end=1703
+  _globals['_LISTMODELSREQUEST']._serialized_start=1705
+  _globals['_LISTMODELSREQUEST']._serialized_end=1724
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1726
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1790
+  _globals['_MODEL']._serialized_start=1793
+  _globals['_MODEL']._serialized_end=2198
+  _globals['_LORA']._serialized_start=2200
+  _globals['_LORA']._serialized_end=2274
+  _globals['_DIFFUSIONSERVICE']._serialized_start=2277
+  _globals['_DIFFUSIONSERVICE']._serialized_end=2498
 # @@protoc_insertion_point(module_scope)

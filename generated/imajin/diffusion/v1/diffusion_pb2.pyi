@@ -1,3 +1,4 @@
+from imajin.common.v1 import drawing_pb2 as _drawing_pb2
 from imajin.common.v1 import finishing_pb2 as _finishing_pb2
 from imajin.common.v1 import image_pb2 as _image_pb2
 from imajin.common.v1 import model_pb2 as _model_pb2
@@ -11,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority")
+    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "scheduler", "loras")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +27,8 @@ class GenerateRequest(_message.Message):
     WATERMARK_FIELD_NUMBER: _ClassVar[int]
     PREVIEW_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULER_FIELD_NUMBER: _ClassVar[int]
+    LORAS_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     negative_prompt: str
     model: str
@@ -40,7 +43,9 @@ class GenerateRequest(_message.Message):
     watermark: _finishing_pb2.Watermark
     preview_interval: int
     priority: int
-    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ...) -> None: ...
+    scheduler: _drawing_pb2.Scheduler
+    loras: _containers.RepeatedCompositeFieldContainer[_drawing_pb2.LoraWeight]
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("progress", "preview", "chunk", "result")
@@ -109,7 +114,7 @@ class ListModelsResponse(_message.Message):
     def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "styles", "description", "source", "license", "loaded", "weight_bytes", "is_default", "default_steps", "default_guidance_scale", "base_sizes", "max_upscale", "dtype")
+    __slots__ = ("name", "styles", "description", "source", "license", "loaded", "weight_bytes", "is_default", "default_steps", "default_guidance_scale", "base_sizes", "max_upscale", "dtype", "schedulers", "loras")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STYLES_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +128,8 @@ class Model(_message.Message):
     BASE_SIZES_FIELD_NUMBER: _ClassVar[int]
     MAX_UPSCALE_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULERS_FIELD_NUMBER: _ClassVar[int]
+    LORAS_FIELD_NUMBER: _ClassVar[int]
     name: str
     styles: _containers.RepeatedScalarFieldContainer[_model_pb2.ModelStyle]
     description: str
@@ -136,4 +143,18 @@ class Model(_message.Message):
     base_sizes: _containers.RepeatedCompositeFieldContainer[_image_pb2.Size]
     max_upscale: float
     dtype: str
-    def __init__(self, name: _Optional[str] = ..., styles: _Optional[_Iterable[_Union[_model_pb2.ModelStyle, str]]] = ..., description: _Optional[str] = ..., source: _Optional[str] = ..., license: _Optional[str] = ..., loaded: _Optional[bool] = ..., weight_bytes: _Optional[int] = ..., is_default: _Optional[bool] = ..., default_steps: _Optional[int] = ..., default_guidance_scale: _Optional[float] = ..., base_sizes: _Optional[_Iterable[_Union[_image_pb2.Size, _Mapping]]] = ..., max_upscale: _Optional[float] = ..., dtype: _Optional[str] = ...) -> None: ...
+    schedulers: _containers.RepeatedScalarFieldContainer[_drawing_pb2.Scheduler]
+    loras: _containers.RepeatedCompositeFieldContainer[Lora]
+    def __init__(self, name: _Optional[str] = ..., styles: _Optional[_Iterable[_Union[_model_pb2.ModelStyle, str]]] = ..., description: _Optional[str] = ..., source: _Optional[str] = ..., license: _Optional[str] = ..., loaded: _Optional[bool] = ..., weight_bytes: _Optional[int] = ..., is_default: _Optional[bool] = ..., default_steps: _Optional[int] = ..., default_guidance_scale: _Optional[float] = ..., base_sizes: _Optional[_Iterable[_Union[_image_pb2.Size, _Mapping]]] = ..., max_upscale: _Optional[float] = ..., dtype: _Optional[str] = ..., schedulers: _Optional[_Iterable[_Union[_drawing_pb2.Scheduler, str]]] = ..., loras: _Optional[_Iterable[_Union[Lora, _Mapping]]] = ...) -> None: ...
+
+class Lora(_message.Message):
+    __slots__ = ("name", "description", "license", "loaded")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LICENSE_FIELD_NUMBER: _ClassVar[int]
+    LOADED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    license: str
+    loaded: bool
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., license: _Optional[str] = ..., loaded: _Optional[bool] = ...) -> None: ...

@@ -1,3 +1,4 @@
+from imajin.common.v1 import drawing_pb2 as _drawing_pb2
 from imajin.common.v1 import finishing_pb2 as _finishing_pb2
 from imajin.common.v1 import image_pb2 as _image_pb2
 from imajin.common.v1 import model_pb2 as _model_pb2
@@ -12,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "skip_processing", "family")
+    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "skip_processing", "family", "scheduler", "loras")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +30,8 @@ class GenerateRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     SKIP_PROCESSING_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULER_FIELD_NUMBER: _ClassVar[int]
+    LORAS_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     negative_prompt: str
     model: str
@@ -45,7 +48,9 @@ class GenerateRequest(_message.Message):
     priority: int
     skip_processing: bool
     family: str
-    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., skip_processing: _Optional[bool] = ..., family: _Optional[str] = ...) -> None: ...
+    scheduler: _drawing_pb2.Scheduler
+    loras: _containers.RepeatedCompositeFieldContainer[_drawing_pb2.LoraWeight]
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., skip_processing: _Optional[bool] = ..., family: _Optional[str] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("progress", "preview", "chunk", "result")
@@ -106,7 +111,7 @@ class SubmitGenerateResponse(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., status: _Optional[_Union[_job_pb2.JobStatus, str]] = ...) -> None: ...
 
 class SubmitBatchSizesRequest(_message.Message):
-    __slots__ = ("prompt", "negative_prompt", "sizes", "seed", "priority", "model", "style", "steps", "guidance_scale", "format", "text_overlay", "watermark", "request_id")
+    __slots__ = ("prompt", "negative_prompt", "sizes", "seed", "priority", "model", "style", "steps", "guidance_scale", "format", "text_overlay", "watermark", "request_id", "scheduler", "loras")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     SIZES_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +125,8 @@ class SubmitBatchSizesRequest(_message.Message):
     TEXT_OVERLAY_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULER_FIELD_NUMBER: _ClassVar[int]
+    LORAS_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     negative_prompt: str
     sizes: _containers.RepeatedScalarFieldContainer[str]
@@ -133,7 +140,9 @@ class SubmitBatchSizesRequest(_message.Message):
     text_overlay: _finishing_pb2.TextOverlay
     watermark: _finishing_pb2.Watermark
     request_id: str
-    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sizes: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., priority: _Optional[int] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    scheduler: _drawing_pb2.Scheduler
+    loras: _containers.RepeatedCompositeFieldContainer[_drawing_pb2.LoraWeight]
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sizes: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., priority: _Optional[int] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., request_id: _Optional[str] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ...) -> None: ...
 
 class SubmitBatchSizesResponse(_message.Message):
     __slots__ = ("job_id", "status")

@@ -1,3 +1,4 @@
+from imajin.common.v1 import credentials_pb2 as _credentials_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -66,7 +67,7 @@ class ImageChunk(_message.Message):
     def __init__(self, image_index: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., info: _Optional[_Union[ImageInfo, _Mapping]] = ..., last: _Optional[bool] = ...) -> None: ...
 
 class EncodedImage(_message.Message):
-    __slots__ = ("name", "image_data", "image_index", "format", "width", "height", "size_bytes", "quality")
+    __slots__ = ("name", "image_data", "image_index", "format", "width", "height", "size_bytes", "quality", "credentials")
     NAME_FIELD_NUMBER: _ClassVar[int]
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     IMAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +76,7 @@ class EncodedImage(_message.Message):
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     name: str
     image_data: bytes
     image_index: int
@@ -83,7 +85,8 @@ class EncodedImage(_message.Message):
     height: int
     size_bytes: int
     quality: int
-    def __init__(self, name: _Optional[str] = ..., image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., quality: _Optional[int] = ...) -> None: ...
+    credentials: _credentials_pb2.Credentials
+    def __init__(self, name: _Optional[str] = ..., image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., quality: _Optional[int] = ..., credentials: _Optional[_Union[_credentials_pb2.Credentials, _Mapping]] = ...) -> None: ...
 
 class Preview(_message.Message):
     __slots__ = ("image_data", "info", "step")

@@ -1,3 +1,4 @@
+from imajin.common.v1 import credentials_pb2 as _credentials_pb2
 from imajin.common.v1 import drawing_pb2 as _drawing_pb2
 from imajin.common.v1 import finishing_pb2 as _finishing_pb2
 from imajin.common.v1 import image_pb2 as _image_pb2
@@ -60,7 +61,7 @@ class GenerateResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[_progress_pb2.Progress, _Mapping]] = ..., preview: _Optional[_Union[_image_pb2.Preview, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ..., result: _Optional[_Union[GenerateResult, _Mapping]] = ...) -> None: ...
 
 class GenerateResult(_message.Message):
-    __slots__ = ("image_data", "image_index", "format", "width", "height", "seed", "model", "steps", "guidance_scale", "moderation", "timings")
+    __slots__ = ("image_data", "image_index", "format", "width", "height", "seed", "model", "steps", "guidance_scale", "moderation", "timings", "credentials", "provenance")
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     IMAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +73,8 @@ class GenerateResult(_message.Message):
     GUIDANCE_SCALE_FIELD_NUMBER: _ClassVar[int]
     MODERATION_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     image_data: bytes
     image_index: int
     format: _image_pb2.ImageFormat
@@ -83,7 +86,9 @@ class GenerateResult(_message.Message):
     guidance_scale: float
     moderation: _finishing_pb2.Moderation
     timings: GenerateTimings
-    def __init__(self, image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., seed: _Optional[int] = ..., model: _Optional[str] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., moderation: _Optional[_Union[_finishing_pb2.Moderation, _Mapping]] = ..., timings: _Optional[_Union[GenerateTimings, _Mapping]] = ...) -> None: ...
+    credentials: _credentials_pb2.Credentials
+    provenance: _credentials_pb2.Provenance
+    def __init__(self, image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., seed: _Optional[int] = ..., model: _Optional[str] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., moderation: _Optional[_Union[_finishing_pb2.Moderation, _Mapping]] = ..., timings: _Optional[_Union[GenerateTimings, _Mapping]] = ..., credentials: _Optional[_Union[_credentials_pb2.Credentials, _Mapping]] = ..., provenance: _Optional[_Union[_credentials_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class GenerateTimings(_message.Message):
     __slots__ = ("queued_ms", "waiting_for_vram_ms", "loading_ms", "encoding_ms", "denoising_ms", "decoding_ms", "finishing_ms")

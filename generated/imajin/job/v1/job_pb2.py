@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from imajin.common.v1 import credentials_pb2 as imajin_dot_common_dot_v1_dot_credentials__pb2
 from imajin.common.v1 import error_pb2 as imajin_dot_common_dot_v1_dot_error__pb2
 from imajin.common.v1 import finishing_pb2 as imajin_dot_common_dot_v1_dot_finishing__pb2
 from imajin.common.v1 import image_pb2 as imajin_dot_common_dot_v1_dot_image__pb2
 from imajin.common.v1 import progress_pb2 as imajin_dot_common_dot_v1_dot_progress__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17imajin/job/v1/job.proto\x12\rimajin.job.v1\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cimajin/common/v1/error.proto\x1a imajin/common/v1/finishing.proto\x1a\x1cimajin/common/v1/image.proto\x1a\x1fimajin/common/v1/progress.proto\"\xdb\x06\n\x03Job\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06job_id\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x16.imajin.job.v1.JobKindB\x04\xe2\x41\x01\x03\x12.\n\x06status\x18\x03 \x01(\x0e\x32\x18.imajin.job.v1.JobStatusB\x04\xe2\x41\x01\x03\x12\x32\n\x08progress\x18\x04 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressB\x04\xe2\x41\x01\x03\x12,\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x17.imajin.common.v1.ErrorB\x04\xe2\x41\x01\x03\x12\x34\n\x06images\x18\x06 \x03(\x0b\x32\x1e.imajin.job.v1.Job.ImagesEntryB\x04\xe2\x41\x01\x03\x12.\n\x0f\x62\x61ses_generated\x18\x07 \x01(\rB\x04\xe2\x41\x01\x03R\x0f\x62\x61ses_generated\x12\x17\n\x04seed\x18\x08 \x01(\rB\t\xaa\x01\x02\x08\x01\xe2\x41\x01\x03\x12\x13\n\x05model\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12+\n\x05\x62\x61ses\x18\n \x03(\x0b\x32\x16.imajin.job.v1.JobBaseB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nlast_event\x18\x0f \x01(\rB\x04\xe2\x41\x01\x03\x12\x14\n\x06prompt\x18\x10 \x01(\tB\x04\xe2\x41\x01\x03\x12\x37\n\x08stage_ms\x18\x11 \x03(\x0b\x32\x1f.imajin.job.v1.Job.StageMsEntryB\x04\xe2\x41\x01\x03\x1a\x46\n\x0bImagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.imajin.job.v1.JobImage:\x02\x38\x01\x1a.\n\x0cStageMsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"\xbc\x02\n\x08JobImage\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12-\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05\x62ytes\x18\x05 \x01(\r\x12\x0e\n\x06sha256\x18\x06 \x01(\x0c\x12\x31\n\x0b\x66ocal_point\x18\x07 \x01(\x0b\x32\x1c.imajin.common.v1.FocalPoint\x12\x0c\n\x04\x62\x61se\x18\x08 \x01(\t\x12\x0f\n\x07upscale\x18\t \x01(\x02\x12\x1d\n\nimage_data\x18\n \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x0b \x01(\r\x12\x30\n\nmoderation\x18\x0c \x01(\x0b\x32\x1c.imajin.common.v1.Moderation\"\xb2\x01\n\x07JobBase\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x31\n\x0b\x66ocal_point\x18\x04 \x01(\x0b\x32\x1c.imajin.common.v1.FocalPoint\x12\x15\n\rgenerating_ms\x18\x05 \x01(\x02\x12\x30\n\nmoderation\x18\x06 \x01(\x0b\x32\x1c.imajin.common.v1.Moderation\"A\n\rGetJobRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\"1\n\x0eGetJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.imajin.job.v1.Job\"w\n\x0eReadJobRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12\x33\n\x06images\x18\x02 \x01(\x0e\x32\x19.imajin.job.v1.ImagesViewB\x08\xbaH\x05\x82\x01\x02\x10\x01\"l\n\x0fReadJobResponse\x12-\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12!\n\x03job\x18\x02 \x01(\x0b\x32\x12.imajin.job.v1.JobH\x00\x42\x07\n\x05\x65vent\"\x80\x01\n\x0fListJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xc8\x01\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x32\n\x06status\x18\x03 \x01(\x0e\x32\x18.imajin.job.v1.JobStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\"M\n\x10ListJobsResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.imajin.job.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"o\n\x0fWatchJobRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12\x13\n\x0b\x61\x66ter_event\x18\x02 \x01(\r\x12\x15\n\rskip_previews\x18\x03 \x01(\x08\"\x8f\x02\n\x10WatchJobResponse\x12\x10\n\x08sequence\x18\x01 \x01(\r\x12-\n\theartbeat\x18\x02 \x01(\x0b\x32\x18.imajin.job.v1.HeartbeatH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressH\x00\x12,\n\x07preview\x18\x04 \x01(\x0b\x32\x19.imajin.common.v1.PreviewH\x00\x12\x30\n\x0bimage_ready\x18\x05 \x01(\x0b\x32\x19.imajin.job.v1.ImageReadyH\x00\x12!\n\x03job\x18\x06 \x01(\x0b\x32\x12.imajin.job.v1.JobH\x00\x42\x07\n\x05\x65vent\"\x0b\n\tHeartbeat\"B\n\nImageReady\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05image\x18\x02 \x01(\x0b\x32\x17.imajin.job.v1.JobImage\"D\n\x10\x43\x61ncelJobRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\"4\n\x11\x43\x61ncelJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.imajin.job.v1.Job\"_\n\x13GetJobResultRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12\x16\n\x04name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"z\n\x14GetJobResultResponse\x12-\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.imajin.job.v1.JobResultH\x00\x42\x07\n\x05\x65vent\"\xb8\x01\n\tJobResult\x12\x1d\n\nimage_data\x18\x01 \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0c\n\x04seed\x18\x06 \x01(\r\x12\r\n\x05model\x18\x07 \x01(\t\x12\x0c\n\x04name\x18\x08 \x01(\t\"i\n\x17\x44ownloadJobImageRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12\x1c\n\x04name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01*T\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_KIND_GENERATE\x10\x01\x12\x18\n\x14JOB_KIND_BATCH_SIZES\x10\x02*\xa4\x01\n\tJobStatus\x12\x1a\n\x16JOB_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATUS_QUEUED\x10\x01\x12\x19\n\x15JOB_STATUS_PROCESSING\x10\x02\x12\x18\n\x14JOB_STATUS_COMPLETED\x10\x03\x12\x15\n\x11JOB_STATUS_FAILED\x10\x04\x12\x18\n\x14JOB_STATUS_CANCELLED\x10\x05*W\n\nImagesView\x12\x1b\n\x17IMAGES_VIEW_UNSPECIFIED\x10\x00\x12\x16\n\x12IMAGES_VIEW_INLINE\x10\x01\x12\x14\n\x10IMAGES_VIEW_URLS\x10\x02\x32\x86\x06\n\nJobService\x12\x45\n\x06GetJob\x12\x1c.imajin.job.v1.GetJobRequest\x1a\x1d.imajin.job.v1.GetJobResponse\x12g\n\x07ReadJob\x12\x1d.imajin.job.v1.ReadJobRequest\x1a\x1e.imajin.job.v1.ReadJobResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x0e/jobs/{job_id}b\x03job0\x01\x12Z\n\x08ListJobs\x12\x1e.imajin.job.v1.ListJobsRequest\x1a\x1f.imajin.job.v1.ListJobsResponse\"\r\x82\xd3\xe4\x93\x02\x07\x12\x05/jobs\x12l\n\x08WatchJob\x12\x1e.imajin.job.v1.WatchJobRequest\x1a\x1f.imajin.job.v1.WatchJobResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/jobs/{job_id}/events0\x01\x12\x89\x01\n\tCancelJob\x12\x1f.imajin.job.v1.CancelJobRequest\x1a .imajin.job.v1.CancelJobResponse\"9\x82\xd3\xe4\x93\x02\x33\"\x15/jobs/{job_id}:cancelZ\x15*\x0e/jobs/{job_id}b\x03jobb\x03job\x12x\n\x0cGetJobResult\x12\".imajin.job.v1.GetJobResultRequest\x1a#.imajin.job.v1.GetJobResultResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/jobs/{job_id}/result0\x01\x12x\n\x10\x44ownloadJobImage\x12&.imajin.job.v1.DownloadJobImageRequest\x1a\x14.google.api.HttpBody\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/jobs/{job_id}/images/{name}0\x01\x42\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.protoz\x1fgoogle/api/field_behavior.proto')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17imajin/job/v1/job.proto\x12\rimajin.job.v1\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"imajin/common/v1/credentials.proto\x1a\x1cimajin/common/v1/error.proto\x1a imajin/common/v1/finishing.proto\x1a\x1cimajin/common/v1/image.proto\x1a\x1fimajin/common/v1/progress.proto\"\xdb\x06\n\x03Job\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06job_id\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x16.imajin.job.v1.JobKindB\x04\xe2\x41\x01\x03\x12.\n\x06status\x18\x03 \x01(\x0e\x32\x18.imajin.job.v1.JobStatusB\x04\xe2\x41\x01\x03\x12\x32\n\x08progress\x18\x04 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressB\x04\xe2\x41\x01\x03\x12,\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x17.imajin.common.v1.ErrorB\x04\xe2\x41\x01\x03\x12\x34\n\x06images\x18\x06 \x03(\x0b\x32\x1e.imajin.job.v1.Job.ImagesEntryB\x04\xe2\x41\x01\x03\x12.\n\x0f\x62\x61ses_generated\x18\x07 \x01(\rB\x04\xe2\x41\x01\x03R\x0f\x62\x61ses_generated\x12\x17\n\x04seed\x18\x08 \x01(\rB\t\xaa\x01\x02\x08\x01\xe2\x41\x01\x03\x12\x13\n\x05model\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12+\n\x05\x62\x61ses\x18\n \x03(\x0b\x32\x16.imajin.job.v1.JobBaseB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nlast_event\x18\x0f \x01(\rB\x04\xe2\x41\x01\x03\x12\x14\n\x06prompt\x18\x10 \x01(\tB\x04\xe2\x41\x01\x03\x12\x37\n\x08stage_ms\x18\x11 \x03(\x0b\x32\x1f.imajin.job.v1.Job.StageMsEntryB\x04\xe2\x41\x01\x03\x1a\x46\n\x0bImagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.imajin.job.v1.JobImage:\x02\x38\x01\x1a.\n\x0cStageMsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"\xf0\x02\n\x08JobImage\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12-\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05\x62ytes\x18\x05 \x01(\r\x12\x0e\n\x06sha256\x18\x06 \x01(\x0c\x12\x31\n\x0b\x66ocal_point\x18\x07 \x01(\x0b\x32\x1c.imajin.common.v1.FocalPoint\x12\x0c\n\x04\x62\x61se\x18\x08 \x01(\t\x12\x0f\n\x07upscale\x18\t \x01(\x02\x12\x1d\n\nimage_data\x18\n \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x0b \x01(\r\x12\x30\n\nmoderation\x18\x0c \x01(\x0b\x32\x1c.imajin.common.v1.Moderation\x12\x32\n\x0b\x63redentials\x18\r \x01(\x0b\x32\x1d.imajin.common.v1.Credentials\"\xb2\x01\n\x07JobBase\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x31\n\x0b\x66ocal_point\x18\x04 \x01(\x0b\x32\x1c.imajin.common.v1.FocalPoint\x12\x15\n\rgenerating_ms\x18\x05 \x01(\x02\x12\x30\n\nmoderation\x18\x06 \x01(\x0b\x32\x1c.imajin.common.v1.Moderation\"A\n\rGetJobRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\"1\n\x0eGetJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.imajin.job.v1.Job\"w\n\x0eReadJobRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12\x33\n\x06images\x18\x02 \x01(\x0e\x32\x19.imajin.job.v1.ImagesViewB\x08\xbaH\x05\x82\x01\x02\x10\x01\"l\n\x0fReadJobResponse\x12-\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12!\n\x03job\x18\x02 \x01(\x0b\x32\x12.imajin.job.v1.JobH\x00\x42\x07\n\x05\x65vent\"\x80\x01\n\x0fListJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xc8\x01\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x32\n\x06status\x18\x03 \x01(\x0e\x32\x18.imajin.job.v1.JobStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\"M\n\x10ListJobsResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.imajin.job.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"o\n\x0fWatchJobRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12\x13\n\x0b\x61\x66ter_event\x18\x02 \x01(\r\x12\x15\n\rskip_previews\x18\x03 \x01(\x08\"\x8f\x02\n\x10WatchJobResponse\x12\x10\n\x08sequence\x18\x01 \x01(\r\x12-\n\theartbeat\x18\x02 \x01(\x0b\x32\x18.imajin.job.v1.HeartbeatH\x00\x12.\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressH\x00\x12,\n\x07preview\x18\x04 \x01(\x0b\x32\x19.imajin.common.v1.PreviewH\x00\x12\x30\n\x0bimage_ready\x18\x05 \x01(\x0b\x32\x19.imajin.job.v1.ImageReadyH\x00\x12!\n\x03job\x18\x06 \x01(\x0b\x32\x12.imajin.job.v1.JobH\x00\x42\x07\n\x05\x65vent\"\x0b\n\tHeartbeat\"B\n\nImageReady\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05image\x18\x02 \x01(\x0b\x32\x17.imajin.job.v1.JobImage\"D\n\x10\x43\x61ncelJobRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\"4\n\x11\x43\x61ncelJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.imajin.job.v1.Job\"_\n\x13GetJobResultRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12\x16\n\x04name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"z\n\x14GetJobResultResponse\x12-\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.imajin.job.v1.JobResultH\x00\x42\x07\n\x05\x65vent\"\xb8\x01\n\tJobResult\x12\x1d\n\nimage_data\x18\x01 \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0c\n\x04seed\x18\x06 \x01(\r\x12\r\n\x05model\x18\x07 \x01(\t\x12\x0c\n\x04name\x18\x08 \x01(\t\"i\n\x17\x44ownloadJobImageRequest\x12\x30\n\x06job_id\x18\x01 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12\x1c\n\x04name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x80\x01*T\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_KIND_GENERATE\x10\x01\x12\x18\n\x14JOB_KIND_BATCH_SIZES\x10\x02*\xa4\x01\n\tJobStatus\x12\x1a\n\x16JOB_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATUS_QUEUED\x10\x01\x12\x19\n\x15JOB_STATUS_PROCESSING\x10\x02\x12\x18\n\x14JOB_STATUS_COMPLETED\x10\x03\x12\x15\n\x11JOB_STATUS_FAILED\x10\x04\x12\x18\n\x14JOB_STATUS_CANCELLED\x10\x05*W\n\nImagesView\x12\x1b\n\x17IMAGES_VIEW_UNSPECIFIED\x10\x00\x12\x16\n\x12IMAGES_VIEW_INLINE\x10\x01\x12\x14\n\x10IMAGES_VIEW_URLS\x10\x02\x32\x86\x06\n\nJobService\x12\x45\n\x06GetJob\x12\x1c.imajin.job.v1.GetJobRequest\x1a\x1d.imajin.job.v1.GetJobResponse\x12g\n\x07ReadJob\x12\x1d.imajin.job.v1.ReadJobRequest\x1a\x1e.imajin.job.v1.ReadJobResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x0e/jobs/{job_id}b\x03job0\x01\x12Z\n\x08ListJobs\x12\x1e.imajin.job.v1.ListJobsRequest\x1a\x1f.imajin.job.v1.ListJobsResponse\"\r\x82\xd3\xe4\x93\x02\x07\x12\x05/jobs\x12l\n\x08WatchJob\x12\x1e.imajin.job.v1.WatchJobRequest\x1a\x1f.imajin.job.v1.WatchJobResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/jobs/{job_id}/events0\x01\x12\x89\x01\n\tCancelJob\x12\x1f.imajin.job.v1.CancelJobRequest\x1a .imajin.job.v1.CancelJobResponse\"9\x82\xd3\xe4\x93\x02\x33\"\x15/jobs/{job_id}:cancelZ\x15*\x0e/jobs/{job_id}b\x03jobb\x03job\x12x\n\x0cGetJobResult\x12\".imajin.job.v1.GetJobResultRequest\x1a#.imajin.job.v1.GetJobResultResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/jobs/{job_id}/result0\x01\x12x\n\x10\x44ownloadJobImage\x12&.imajin.job.v1.DownloadJobImageRequest\x1a\x14.google.api.HttpBody\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/jobs/{job_id}/images/{name}0\x01\x42\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.protoz\x1fgoogle/api/field_behavior.proto')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -112,54 +113,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['GetJobResult']._serialized_options = b'\202\323\344\223\002\027\022\025/jobs/{job_id}/result'
   _globals['_JOBSERVICE'].methods_by_name['DownloadJobImage']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['DownloadJobImage']._serialized_options = b'\202\323\344\223\002\036\022\034/jobs/{job_id}/images/{name}'
-  _globals['_JOBKIND']._serialized_start=3257
-  _globals['_JOBKIND']._serialized_end=3341
-  _globals['_JOBSTATUS']._serialized_start=3344
-  _globals['_JOBSTATUS']._serialized_end=3508
-  _globals['_IMAGESVIEW']._serialized_start=3510
-  _globals['_IMAGESVIEW']._serialized_end=3597
-  _globals['_JOB']._serialized_start=230
-  _globals['_JOB']._serialized_end=1089
-  _globals['_JOB_IMAGESENTRY']._serialized_start=971
-  _globals['_JOB_IMAGESENTRY']._serialized_end=1041
-  _globals['_JOB_STAGEMSENTRY']._serialized_start=1043
-  _globals['_JOB_STAGEMSENTRY']._serialized_end=1089
-  _globals['_JOBIMAGE']._serialized_start=1092
-  _globals['_JOBIMAGE']._serialized_end=1408
-  _globals['_JOBBASE']._serialized_start=1411
-  _globals['_JOBBASE']._serialized_end=1589
-  _globals['_GETJOBREQUEST']._serialized_start=1591
-  _globals['_GETJOBREQUEST']._serialized_end=1656
-  _globals['_GETJOBRESPONSE']._serialized_start=1658
-  _globals['_GETJOBRESPONSE']._serialized_end=1707
-  _globals['_READJOBREQUEST']._serialized_start=1709
-  _globals['_READJOBREQUEST']._serialized_end=1828
-  _globals['_READJOBRESPONSE']._serialized_start=1830
-  _globals['_READJOBRESPONSE']._serialized_end=1938
-  _globals['_LISTJOBSREQUEST']._serialized_start=1941
-  _globals['_LISTJOBSREQUEST']._serialized_end=2069
-  _globals['_LISTJOBSRESPONSE']._serialized_start=2071
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2148
-  _globals['_WATCHJOBREQUEST']._serialized_start=2150
-  _globals['_WATCHJOBREQUEST']._serialized_end=2261
-  _globals['_WATCHJOBRESPONSE']._serialized_start=2264
-  _globals['_WATCHJOBRESPONSE']._serialized_end=2535
-  _globals['_HEARTBEAT']._serialized_start=2537
-  _globals['_HEARTBEAT']._serialized_end=2548
-  _globals['_IMAGEREADY']._serialized_start=2550
-  _globals['_IMAGEREADY']._serialized_end=2616
-  _globals['_CANCELJOBREQUEST']._serialized_start=2618
-  _globals['_CANCELJOBREQUEST']._serialized_end=2686
-  _globals['_CANCELJOBRESPONSE']._serialized_start=2688
-  _globals['_CANCELJOBRESPONSE']._serialized_end=2740
-  _globals['_GETJOBRESULTREQUEST']._serialized_start=2742
-  _globals['_GETJOBRESULTREQUEST']._serialized_end=2837
-  _globals['_GETJOBRESULTRESPONSE']._serialized_start=2839
-  _globals['_GETJOBRESULTRESPONSE']._serialized_end=2961
-  _globals['_JOBRESULT']._serialized_start=2964
-  _globals['_JOBRESULT']._serialized_end=3148
-  _globals['_DOWNLOADJOBIMAGEREQUEST']._serialized_start=3150
-  _globals['_DOWNLOADJOBIMAGEREQUEST']._serialized_end=3255
-  _globals['_JOBSERVICE']._serialized_start=3600
-  _globals['_JOBSERVICE']._serialized_end=4374
+  _globals['_JOBKIND']._serialized_start=3345
+  _globals['_JOBKIND']._serialized_end=3429
+  _globals['_JOBSTATUS']._serialized_start=3432
+  _globals['_JOBSTATUS']._serialized_end=3596
+  _globals['_IMAGESVIEW']._serialized_start=3598
+  _globals['_IMAGESVIEW']._serialized_end=3685
+  _globals['_JOB']._serialized_start=266
+  _globals['_JOB']._serialized_end=1125
+  _globals['_JOB_IMAGESENTRY']._serialized_start=1007
+  _globals['_JOB_IMAGESENTRY']._serialized_end=1077
+  _globals['_JOB_STAGEMSENTRY']._serialized_start=1079
+  _globals['_JOB_STAGEMSENTRY']._serialized_end=1125
+  _globals['_JOBIMAGE']._serialized_start=1128
+  _globals['_JOBIMAGE']._serialized_end=1496
+  _globals['_JOBBASE']._serialized_start=1499
+  _globals['_JOBBASE']._serialized_end=1677
+  _globals['_GETJOBREQUEST']._serialized_start=1679
+  _globals['_GETJOBREQUEST']._serialized_end=1744
+  _globals['_GETJOBRESPONSE']._serialized_start=1746
+  _globals['_GETJOBRESPONSE']._serialized_end=1795
+  _globals['_READJOBREQUEST']._serialized_start=1797
+  _globals['_READJOBREQUEST']._serialized_end=1916
+  _globals['_READJOBRESPONSE']._serialized_start=1918
+  _globals['_READJOBRESPONSE']._serialized_end=2026
+  _globals['_LISTJOBSREQUEST']._serialized_start=2029
+  _globals['_LISTJOBSREQUEST']._serialized_end=2157
+  _globals['_LISTJOBSRESPONSE']._serialized_start=2159
+  _globals['_LISTJOBSRESPONSE']._serialized_end=2236
+  _globals['_WATCHJOBREQUEST']._serialized_start=2238
+  _globals['_WATCHJOBREQUEST']._serialized_end=2349
+  _globals['_WATCHJOBRESPONSE']._serialized_start=2352
+  _globals['_WATCHJOBRESPONSE']._serialized_end=2623
+  _globals['_HEARTBEAT']._serialized_start=2625
+  _globals['_HEARTBEAT']._serialized_end=2636
+  _globals['_IMAGEREADY']._serialized_start=2638
+  _globals['_IMAGEREADY']._serialized_end=2704
+  _globals['_CANCELJOBREQUEST']._serialized_start=2706
+  _globals['_CANCELJOBREQUEST']._serialized_end=2774
+  _globals['_CANCELJOBRESPONSE']._serialized_start=2776
+  _globals['_CANCELJOBRESPONSE']._serialized_end=2828
+  _globals['_GETJOBRESULTREQUEST']._serialized_start=2830
+  _globals['_GETJOBRESULTREQUEST']._serialized_end=2925
+  _globals['_GETJOBRESULTRESPONSE']._serialized_start=2927
+  _globals['_GETJOBRESULTRESPONSE']._serialized_end=3049
+  _globals['_JOBRESULT']._serialized_start=3052
+  _globals['_JOBRESULT']._serialized_end=3236
+  _globals['_DOWNLOADJOBIMAGEREQUEST']._serialized_start=3238
+  _globals['_DOWNLOADJOBIMAGEREQUEST']._serialized_end=3343
+  _globals['_JOBSERVICE']._serialized_start=3688
+  _globals['_JOBSERVICE']._serialized_end=4462
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ import datetime
 
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from imajin.common.v1 import credentials_pb2 as _credentials_pb2
 from imajin.common.v1 import error_pb2 as _error_pb2
 from imajin.common.v1 import finishing_pb2 as _finishing_pb2
 from imajin.common.v1 import image_pb2 as _image_pb2
@@ -101,7 +102,7 @@ class Job(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., kind: _Optional[_Union[JobKind, str]] = ..., status: _Optional[_Union[JobStatus, str]] = ..., progress: _Optional[_Union[_progress_pb2.Progress, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ..., images: _Optional[_Mapping[str, JobImage]] = ..., bases_generated: _Optional[int] = ..., seed: _Optional[int] = ..., model: _Optional[str] = ..., bases: _Optional[_Iterable[_Union[JobBase, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_event: _Optional[int] = ..., prompt: _Optional[str] = ..., stage_ms: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class JobImage(_message.Message):
-    __slots__ = ("url", "width", "height", "format", "bytes", "sha256", "focal_point", "base", "upscale", "image_data", "image_index", "moderation")
+    __slots__ = ("url", "width", "height", "format", "bytes", "sha256", "focal_point", "base", "upscale", "image_data", "image_index", "moderation", "credentials")
     URL_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +115,7 @@ class JobImage(_message.Message):
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     IMAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     MODERATION_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     url: str
     width: int
     height: int
@@ -126,7 +128,8 @@ class JobImage(_message.Message):
     image_data: bytes
     image_index: int
     moderation: _finishing_pb2.Moderation
-    def __init__(self, url: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., bytes: _Optional[int] = ..., sha256: _Optional[bytes] = ..., focal_point: _Optional[_Union[_image_pb2.FocalPoint, _Mapping]] = ..., base: _Optional[str] = ..., upscale: _Optional[float] = ..., image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., moderation: _Optional[_Union[_finishing_pb2.Moderation, _Mapping]] = ...) -> None: ...
+    credentials: _credentials_pb2.Credentials
+    def __init__(self, url: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., bytes: _Optional[int] = ..., sha256: _Optional[bytes] = ..., focal_point: _Optional[_Union[_image_pb2.FocalPoint, _Mapping]] = ..., base: _Optional[str] = ..., upscale: _Optional[float] = ..., image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., moderation: _Optional[_Union[_finishing_pb2.Moderation, _Mapping]] = ..., credentials: _Optional[_Union[_credentials_pb2.Credentials, _Mapping]] = ...) -> None: ...
 
 class JobBase(_message.Message):
     __slots__ = ("name", "width", "height", "focal_point", "generating_ms", "moderation")

@@ -1,3 +1,4 @@
+from imajin.common.v1 import credentials_pb2 as _credentials_pb2
 from imajin.common.v1 import drawing_pb2 as _drawing_pb2
 from imajin.common.v1 import finishing_pb2 as _finishing_pb2
 from imajin.common.v1 import image_pb2 as _image_pb2
@@ -65,7 +66,7 @@ class GenerateResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[_progress_pb2.Progress, _Mapping]] = ..., preview: _Optional[_Union[_image_pb2.Preview, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ..., result: _Optional[_Union[GenerateResult, _Mapping]] = ...) -> None: ...
 
 class GenerateResult(_message.Message):
-    __slots__ = ("image_data", "image_index", "format", "width", "height", "seed", "model", "steps", "guidance_scale", "derivatives", "moderation", "generating_ms", "processing_ms")
+    __slots__ = ("image_data", "image_index", "format", "width", "height", "seed", "model", "steps", "guidance_scale", "derivatives", "moderation", "generating_ms", "processing_ms", "credentials")
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     IMAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +80,7 @@ class GenerateResult(_message.Message):
     MODERATION_FIELD_NUMBER: _ClassVar[int]
     GENERATING_MS_FIELD_NUMBER: _ClassVar[int]
     PROCESSING_MS_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     image_data: bytes
     image_index: int
     format: _image_pb2.ImageFormat
@@ -92,7 +94,8 @@ class GenerateResult(_message.Message):
     moderation: _finishing_pb2.Moderation
     generating_ms: float
     processing_ms: float
-    def __init__(self, image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., seed: _Optional[int] = ..., model: _Optional[str] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., derivatives: _Optional[_Iterable[_Union[_image_pb2.EncodedImage, _Mapping]]] = ..., moderation: _Optional[_Union[_finishing_pb2.Moderation, _Mapping]] = ..., generating_ms: _Optional[float] = ..., processing_ms: _Optional[float] = ...) -> None: ...
+    credentials: _credentials_pb2.Credentials
+    def __init__(self, image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., seed: _Optional[int] = ..., model: _Optional[str] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., derivatives: _Optional[_Iterable[_Union[_image_pb2.EncodedImage, _Mapping]]] = ..., moderation: _Optional[_Union[_finishing_pb2.Moderation, _Mapping]] = ..., generating_ms: _Optional[float] = ..., processing_ms: _Optional[float] = ..., credentials: _Optional[_Union[_credentials_pb2.Credentials, _Mapping]] = ...) -> None: ...
 
 class SubmitGenerateRequest(_message.Message):
     __slots__ = ("generate", "request_id")

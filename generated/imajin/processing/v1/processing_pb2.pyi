@@ -1,6 +1,8 @@
+from imajin.common.v1 import credentials_pb2 as _credentials_pb2
 from imajin.common.v1 import finishing_pb2 as _finishing_pb2
 from imajin.common.v1 import image_pb2 as _image_pb2
 from imajin.common.v1 import progress_pb2 as _progress_pb2
+from imajin.processing.v1 import verify_pb2 as _verify_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -36,18 +38,20 @@ class ProcessRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[ProcessSpec, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ...) -> None: ...
 
 class ProcessSpec(_message.Message):
-    __slots__ = ("image_data", "operations", "family", "size", "focal_point")
+    __slots__ = ("image_data", "operations", "family", "size", "focal_point", "provenance")
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     FOCAL_POINT_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     image_data: bytes
     operations: _containers.RepeatedScalarFieldContainer[Operation]
     family: str
     size: _image_pb2.Size
     focal_point: _image_pb2.Point
-    def __init__(self, image_data: _Optional[bytes] = ..., operations: _Optional[_Iterable[_Union[Operation, str]]] = ..., family: _Optional[str] = ..., size: _Optional[_Union[_image_pb2.Size, _Mapping]] = ..., focal_point: _Optional[_Union[_image_pb2.Point, _Mapping]] = ...) -> None: ...
+    provenance: _credentials_pb2.Provenance
+    def __init__(self, image_data: _Optional[bytes] = ..., operations: _Optional[_Iterable[_Union[Operation, str]]] = ..., family: _Optional[str] = ..., size: _Optional[_Union[_image_pb2.Size, _Mapping]] = ..., focal_point: _Optional[_Union[_image_pb2.Point, _Mapping]] = ..., provenance: _Optional[_Union[_credentials_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class ProcessResponse(_message.Message):
     __slots__ = ("progress", "chunk", "result")
@@ -60,7 +64,7 @@ class ProcessResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[_progress_pb2.Progress, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ..., result: _Optional[_Union[ProcessResult, _Mapping]] = ...) -> None: ...
 
 class ProcessResult(_message.Message):
-    __slots__ = ("image_data", "image_index", "format", "width", "height", "size_bytes", "variants", "derivatives", "focal_point", "metadata")
+    __slots__ = ("image_data", "image_index", "format", "width", "height", "size_bytes", "variants", "derivatives", "focal_point", "metadata", "credentials")
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     IMAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +75,7 @@ class ProcessResult(_message.Message):
     DERIVATIVES_FIELD_NUMBER: _ClassVar[int]
     FOCAL_POINT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     image_data: bytes
     image_index: int
     format: _image_pb2.ImageFormat
@@ -81,7 +86,8 @@ class ProcessResult(_message.Message):
     derivatives: _containers.RepeatedCompositeFieldContainer[_image_pb2.EncodedImage]
     focal_point: _image_pb2.FocalPoint
     metadata: SourceMetadata
-    def __init__(self, image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., variants: _Optional[_Iterable[_Union[_image_pb2.EncodedImage, _Mapping]]] = ..., derivatives: _Optional[_Iterable[_Union[_image_pb2.EncodedImage, _Mapping]]] = ..., focal_point: _Optional[_Union[_image_pb2.FocalPoint, _Mapping]] = ..., metadata: _Optional[_Union[SourceMetadata, _Mapping]] = ...) -> None: ...
+    credentials: _credentials_pb2.Credentials
+    def __init__(self, image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., variants: _Optional[_Iterable[_Union[_image_pb2.EncodedImage, _Mapping]]] = ..., derivatives: _Optional[_Iterable[_Union[_image_pb2.EncodedImage, _Mapping]]] = ..., focal_point: _Optional[_Union[_image_pb2.FocalPoint, _Mapping]] = ..., metadata: _Optional[_Union[SourceMetadata, _Mapping]] = ..., credentials: _Optional[_Union[_credentials_pb2.Credentials, _Mapping]] = ...) -> None: ...
 
 class SourceMetadata(_message.Message):
     __slots__ = ("format", "width", "height", "size_bytes", "has_alpha", "frames", "removed", "decode_ms", "encode_ms")
@@ -114,16 +120,18 @@ class CreateDerivativesRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[DerivativesSpec, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ...) -> None: ...
 
 class DerivativesSpec(_message.Message):
-    __slots__ = ("image_data", "family", "widths", "formats")
+    __slots__ = ("image_data", "family", "widths", "formats", "provenance")
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     WIDTHS_FIELD_NUMBER: _ClassVar[int]
     FORMATS_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     image_data: bytes
     family: str
     widths: _containers.RepeatedScalarFieldContainer[int]
     formats: _containers.RepeatedScalarFieldContainer[_image_pb2.ImageFormat]
-    def __init__(self, image_data: _Optional[bytes] = ..., family: _Optional[str] = ..., widths: _Optional[_Iterable[int]] = ..., formats: _Optional[_Iterable[_Union[_image_pb2.ImageFormat, str]]] = ...) -> None: ...
+    provenance: _credentials_pb2.Provenance
+    def __init__(self, image_data: _Optional[bytes] = ..., family: _Optional[str] = ..., widths: _Optional[_Iterable[int]] = ..., formats: _Optional[_Iterable[_Union[_image_pb2.ImageFormat, str]]] = ..., provenance: _Optional[_Union[_credentials_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class CreateDerivativesResponse(_message.Message):
     __slots__ = ("progress", "chunk", "result")
@@ -152,7 +160,7 @@ class ClipFocalRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[ClipFocalSpec, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ...) -> None: ...
 
 class ClipFocalSpec(_message.Message):
-    __slots__ = ("image_data", "width", "height", "focal_point", "format", "quality", "text_overlay", "watermark", "max_upscale")
+    __slots__ = ("image_data", "width", "height", "focal_point", "format", "quality", "text_overlay", "watermark", "max_upscale", "provenance")
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +170,7 @@ class ClipFocalSpec(_message.Message):
     TEXT_OVERLAY_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_FIELD_NUMBER: _ClassVar[int]
     MAX_UPSCALE_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     image_data: bytes
     width: int
     height: int
@@ -171,7 +180,8 @@ class ClipFocalSpec(_message.Message):
     text_overlay: _finishing_pb2.TextOverlay
     watermark: _finishing_pb2.Watermark
     max_upscale: float
-    def __init__(self, image_data: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., focal_point: _Optional[_Union[_image_pb2.Point, _Mapping]] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., quality: _Optional[int] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., max_upscale: _Optional[float] = ...) -> None: ...
+    provenance: _credentials_pb2.Provenance
+    def __init__(self, image_data: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., focal_point: _Optional[_Union[_image_pb2.Point, _Mapping]] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., quality: _Optional[int] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., max_upscale: _Optional[float] = ..., provenance: _Optional[_Union[_credentials_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class ClipFocalResponse(_message.Message):
     __slots__ = ("chunk", "result")
@@ -182,7 +192,7 @@ class ClipFocalResponse(_message.Message):
     def __init__(self, chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ..., result: _Optional[_Union[ClipFocalResult, _Mapping]] = ...) -> None: ...
 
 class ClipFocalResult(_message.Message):
-    __slots__ = ("image_data", "image_index", "format", "width", "height", "size_bytes", "focal_point", "crop", "upscale")
+    __slots__ = ("image_data", "image_index", "format", "width", "height", "size_bytes", "focal_point", "crop", "upscale", "credentials")
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     IMAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -192,6 +202,7 @@ class ClipFocalResult(_message.Message):
     FOCAL_POINT_FIELD_NUMBER: _ClassVar[int]
     CROP_FIELD_NUMBER: _ClassVar[int]
     UPSCALE_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     image_data: bytes
     image_index: int
     format: _image_pb2.ImageFormat
@@ -201,7 +212,8 @@ class ClipFocalResult(_message.Message):
     focal_point: _image_pb2.FocalPoint
     crop: _image_pb2.Box
     upscale: float
-    def __init__(self, image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., focal_point: _Optional[_Union[_image_pb2.FocalPoint, _Mapping]] = ..., crop: _Optional[_Union[_image_pb2.Box, _Mapping]] = ..., upscale: _Optional[float] = ...) -> None: ...
+    credentials: _credentials_pb2.Credentials
+    def __init__(self, image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., focal_point: _Optional[_Union[_image_pb2.FocalPoint, _Mapping]] = ..., crop: _Optional[_Union[_image_pb2.Box, _Mapping]] = ..., upscale: _Optional[float] = ..., credentials: _Optional[_Union[_credentials_pb2.Credentials, _Mapping]] = ...) -> None: ...
 
 class DetectFocalPointRequest(_message.Message):
     __slots__ = ("spec", "chunk")

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from imajin.processing.v1 import processing_pb2 as imajin_dot_processing_dot_v1_dot_processing__pb2
+from imajin.processing.v1 import verify_pb2 as imajin_dot_processing_dot_v1_dot_verify__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -55,6 +56,11 @@ class ProcessingServiceStub:
                 request_serializer=imajin_dot_processing_dot_v1_dot_processing__pb2.DetectFocalPointRequest.SerializeToString,
                 response_deserializer=imajin_dot_processing_dot_v1_dot_processing__pb2.DetectFocalPointResponse.FromString,
                 _registered_method=True)
+        self.Verify = channel.stream_unary(
+                '/imajin.processing.v1.ProcessingService/Verify',
+                request_serializer=imajin_dot_processing_dot_v1_dot_verify__pb2.VerifyRequest.SerializeToString,
+                response_deserializer=imajin_dot_processing_dot_v1_dot_verify__pb2.VerifyResponse.FromString,
+                _registered_method=True)
         self.ListFamilies = channel.unary_unary(
                 '/imajin.processing.v1.ProcessingService/ListFamilies',
                 request_serializer=imajin_dot_processing_dot_v1_dot_processing__pb2.ListFamiliesRequest.SerializeToString,
@@ -94,6 +100,13 @@ class ProcessingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Verify(self, request_iterator, context):
+        """Says what an image's credentials say about where it comes from: its C2PA manifest, and the invisible mark in its pixels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListFamilies(self, request, context):
         """The families of derivatives in the settings.
         """
@@ -123,6 +136,11 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     servicer.DetectFocalPoint,
                     request_deserializer=imajin_dot_processing_dot_v1_dot_processing__pb2.DetectFocalPointRequest.FromString,
                     response_serializer=imajin_dot_processing_dot_v1_dot_processing__pb2.DetectFocalPointResponse.SerializeToString,
+            ),
+            'Verify': grpc.stream_unary_rpc_method_handler(
+                    servicer.Verify,
+                    request_deserializer=imajin_dot_processing_dot_v1_dot_verify__pb2.VerifyRequest.FromString,
+                    response_serializer=imajin_dot_processing_dot_v1_dot_verify__pb2.VerifyResponse.SerializeToString,
             ),
             'ListFamilies': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFamilies,
@@ -239,6 +257,33 @@ class ProcessingService:
             '/imajin.processing.v1.ProcessingService/DetectFocalPoint',
             imajin_dot_processing_dot_v1_dot_processing__pb2.DetectFocalPointRequest.SerializeToString,
             imajin_dot_processing_dot_v1_dot_processing__pb2.DetectFocalPointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Verify(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/imajin.processing.v1.ProcessingService/Verify',
+            imajin_dot_processing_dot_v1_dot_verify__pb2.VerifyRequest.SerializeToString,
+            imajin_dot_processing_dot_v1_dot_verify__pb2.VerifyResponse.FromString,
             options,
             channel_credentials,
             insecure,

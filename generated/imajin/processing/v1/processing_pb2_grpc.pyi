@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as abc
 from grpc import aio as aio
 from imajin.processing.v1 import processing_pb2 as processing_pb2
+from imajin.processing.v1 import verify_pb2 as verify_pb2
 import abc as abc_1
 import grpc as grpc
 import sys
@@ -41,6 +42,8 @@ class ProcessingServiceStub:
     """Crops to a size and keeps the focal point, given or detected, in the crop."""
     DetectFocalPoint: grpc.StreamUnaryMultiCallable[processing_pb2.DetectFocalPointRequest, processing_pb2.DetectFocalPointResponse]
     """Finds the focal point: faces, then the salient region, then the centre."""
+    Verify: grpc.StreamUnaryMultiCallable[verify_pb2.VerifyRequest, verify_pb2.VerifyResponse]
+    """Says what an image's credentials say about where it comes from: its C2PA manifest, and the invisible mark in its pixels."""
     ListFamilies: grpc.UnaryUnaryMultiCallable[processing_pb2.ListFamiliesRequest, processing_pb2.ListFamiliesResponse]
     """The families of derivatives in the settings."""
 
@@ -57,6 +60,8 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
     """Crops to a size and keeps the focal point, given or detected, in the crop."""
     DetectFocalPoint: aio.StreamUnaryMultiCallable[processing_pb2.DetectFocalPointRequest, processing_pb2.DetectFocalPointResponse]  # type: ignore[assignment]
     """Finds the focal point: faces, then the salient region, then the centre."""
+    Verify: aio.StreamUnaryMultiCallable[verify_pb2.VerifyRequest, verify_pb2.VerifyResponse]  # type: ignore[assignment]
+    """Says what an image's credentials say about where it comes from: its C2PA manifest, and the invisible mark in its pixels."""
     ListFamilies: aio.UnaryUnaryMultiCallable[processing_pb2.ListFamiliesRequest, processing_pb2.ListFamiliesResponse]  # type: ignore[assignment]
     """The families of derivatives in the settings."""
 
@@ -94,6 +99,14 @@ class ProcessingServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[processing_pb2.DetectFocalPointResponse, abc.Awaitable[processing_pb2.DetectFocalPointResponse]]:
         """Finds the focal point: faces, then the salient region, then the centre."""
+
+    @abc_1.abstractmethod
+    def Verify(
+        self,
+        request_iterator: _MaybeAsyncIterator[verify_pb2.VerifyRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[verify_pb2.VerifyResponse, abc.Awaitable[verify_pb2.VerifyResponse]]:
+        """Says what an image's credentials say about where it comes from: its C2PA manifest, and the invisible mark in its pixels."""
 
     @abc_1.abstractmethod
     def ListFamilies(

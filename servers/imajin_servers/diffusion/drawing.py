@@ -61,12 +61,18 @@ async def draw_stepwise(
     feed.encoding()
     with timings.of("encoding"):
         run = await model.stage(model.threads.encoder, begun, pipeline, order)
-    feed.denoising(0, run.steps)
+    feed.denoising(0, run.planned)
     previews = Previews(order, loaded.previewer, model, feed)
     loop = asyncio.get_running_loop()
+    told = 0
 
     def on_step(run: Run) -> None:
-        loop.call_soon_threadsafe(feed.denoising, run.step, run.steps)
+        nonlocal told
+        if run.made == told:
+            # Some schedulers ask the denoiser twice a step.
+            return
+        told = run.made
+        loop.call_soon_threadsafe(feed.denoising, run.made, run.planned)
         previews.offer(run)
 
     with timings.of("denoising"), previews:
@@ -141,10 +147,10 @@ class Previews:
 
     def offer(self, run: Run) -> None:
         """Takes the state of `run` for a preview, where one is due. In the engine's thread."""
-        if not self.interval or run.step % self.interval or run.done:
+        if not self.interval or run.made % self.interval or run.done:
             return
         # Tensors of a run are replaced, never changed: no copy is needed.
-        self.waiting = (run.latents if run.clean is None else run.clean, run.step)
+        self.waiting = (run.latents if run.clean is None else run.clean, run.made)
         self.loop.call_soon_threadsafe(self.begin)
 
     def begin(self) -> None:
@@ -152,7 +158,8 @@ class Previews:
         if self.making is not None or self.waiting is None or (self.over and self.sent):
             return
         (latents, step), self.waiting = self.waiting, None
-        self.making = self.loop.run_in_executor(self.model.threads.previews, self.make, latents)
+        work = self.model.stage(self.model.threads.previews, self.make, latents)
+        self.making = asyncio.ensure_future(work)
         self.making.add_done_callback(lambda made: self.made(made, step))
 
     def make(self, latents: torch.Tensor) -> tuple[bytes, int, int]:

@@ -18,6 +18,7 @@ from imajin_servers.diffusion.memory import estimate
 from imajin_servers.diffusion.model import Model
 from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.stepwise import Pixels
 from imajin_servers.diffusion.settled import settled
 from imajin_servers.runtime.errors import GpuOutOfMemory, LeaseLost
@@ -61,6 +62,8 @@ class Generations:
         self.prompts.check(order.prompt)
         await asyncio.to_thread(check, wish)
         model = self.models[order.model.name]
+        if model.schedulers is not None:
+            schedulers.check(order.scheduler, model.schedulers)
         timings = Timings()
         feed.queued(len(model.line.waiting) + 1)
         async with AsyncExitStack() as held:

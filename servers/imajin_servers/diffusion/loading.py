@@ -16,6 +16,7 @@ import torch
 import transformers
 from diffusers.pipelines import pipeline_utils
 
+from imajin_servers.diffusion.pipelines.schedulers import fitting
 from imajin_servers.diffusion.settings import ModelEntry
 from imajin_servers.runtime.errors import ImajinError, ModelNotFound
 
@@ -96,6 +97,15 @@ def known_weight_bytes(entry: ModelEntry, on: torch.device) -> int:
     """Bytes of the weights; 0 where the files are not here."""
     path = Path(entry.source)
     return sum(weight_bytes(path, entry.variant, dtype(entry, on)).values()) if path.is_dir() else 0
+
+
+def known_schedulers(entry: ModelEntry) -> list[str] | None:
+    """Names of the schedulers that fit the model; None where its files are not here."""
+    try:
+        config = json.loads((Path(entry.source) / "scheduler" / "scheduler_config.json").read_text())
+        return fitting(config)
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def load(entry: ModelEntry, path: Path, on: torch.device, on_bytes: OnBytes) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imajin.common.v1 import finishing_pb2, image_pb2, model_pb2
+from imajin.common.v1 import drawing_pb2, finishing_pb2, image_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin_servers.diffusion.finishing import Finish, Format
 from imajin_servers.diffusion.generations import Made
@@ -77,6 +77,8 @@ def model(known: Model, is_default: bool) -> diffusion_pb2.Model:
         max_upscale=entry.max_upscale,
         dtype=str(dtype(entry, known.device)).removeprefix("torch."),
     )
+    for name in known.schedulers or ():
+        message.schedulers.append(getattr(drawing_pb2, f"SCHEDULER_{name.upper()}"))
     for width, height in entry.base_sizes:
         message.base_sizes.add(width=width, height=height)
     return message

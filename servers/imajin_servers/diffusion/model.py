@@ -23,6 +23,7 @@ from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.line import Line
 from imajin_servers.diffusion.pipelines import Stepwise, Whole, wrap
 from imajin_servers.diffusion.previews import Previewer
+from imajin_servers.diffusion.projection import Projection
 from imajin_servers.diffusion.settings import DiffusionSettings, ModelEntry
 from imajin_servers.diffusion.settled import settled
 from imajin_servers.runtime.errors import ImajinError, Internal, LeaseLost
@@ -71,9 +72,13 @@ class Model:
         self.device = device
         self.holder = f"diffusion/{entry.name}"
         self.weight_bytes = loading.known_weight_bytes(entry, device)
+        self.schedulers = loading.known_schedulers(entry)
+        """Names of those that fit; None while that isn't known."""
         self.line = Line(settings.max_active, settings.max_queue, settings.ageing_seconds)
         self.threads = Threads(entry.name)
         self.loaded: Loaded | None = None
+        self.projection: Projection | None = None
+        """What previews are made with, kept when the model is unloaded."""
         self.lease: HeldLease | None = None
         self.loader: asyncio.Task[Loaded] | None = None
         self.keeper: asyncio.Task[None] | None = None
@@ -133,6 +138,7 @@ class Model:
                 await lease.release()
             raise
         self.loaded, self.lease = self.driven(pipe), lease
+        self.schedulers = self.loaded.pipeline.schedulers
         log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
         if lease is not None:
             self.keeper = asyncio.create_task(self.keep(lease))
@@ -147,7 +153,7 @@ class Model:
         engine = Engine(
             self.entry.name, pipeline, max_batch=self.settings.max_batch, ageing=self.settings.ageing_seconds
         )
-        return Loaded(pipeline, engine, Previewer(pipeline))
+        return Loaded(pipeline, engine, Previewer(pipeline, self.settings.previews, self.projection))
 
     async def stage(
         self, executor: Executor, work: Callable[..., T], *args: Any, stop: Callable[[], None] | None = None
@@ -240,6 +246,8 @@ class Model:
         """Takes the model out of memory and gives the room back."""
         loaded, self.loaded = self.loaded, None
         lease, self.lease = self.lease, None
+        if loaded is not None and loaded.previewer is not None:
+            self.projection = loaded.previewer.projection
         if loaded is not None and loaded.engine is not None:
             await asyncio.to_thread(loaded.engine.close)
         del loaded

@@ -23,6 +23,8 @@ class Order:
     seed: int
     preview_interval: int
     priority: int
+    scheduler: str = ""
+    """One of `pipelines.schedulers.CHOICES`; the model's own when empty."""
 
     @property
     def guided(self) -> bool:

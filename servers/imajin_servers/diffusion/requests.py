@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from imajin.common.v1 import model_pb2
+from imajin.common.v1 import drawing_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.registry import Registry
@@ -31,12 +31,18 @@ def order(request: diffusion_pb2.GenerateRequest, registry: Registry) -> Order:
         seed=request.seed if request.HasField("seed") else secrets.randbits(32),
         preview_interval=request.preview_interval,
         priority=request.priority if request.HasField("priority") else 50,
+        scheduler=scheduler_name(request.scheduler),
     )
 
 
 def style_name(value: int) -> str:
     """Name of a style as settings write it; empty when unspecified."""
     return model_pb2.ModelStyle.Name(value).removeprefix("MODEL_STYLE_").lower() if value else ""
+
+
+def scheduler_name(value: int) -> str:
+    """Name of a scheduler as `pipelines.schedulers` has it; empty when unspecified."""
+    return drawing_pb2.Scheduler.Name(value).removeprefix("SCHEDULER_").lower() if value else ""
 
 
 def size(request: diffusion_pb2.GenerateRequest, model: ModelEntry) -> tuple[int, int]:

@@ -47,6 +47,8 @@ class Run:
     extra: dict[str, Any]
     home: torch.device
     """Where it is computed."""
+    planned: int
+    """Steps as people count them; some schedulers take two of the denoiser's for one."""
     step: int = 0
     away: list[str] = field(default_factory=list)
     """What the scheduler keeps on `home`, while the run is off it."""
@@ -55,8 +57,13 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Steps in all."""
+        """Steps of the denoiser in all."""
         return len(self.timesteps)
+
+    @property
+    def made(self) -> int:
+        """Of `planned` steps those that are made."""
+        return self.step * self.planned // self.steps
 
     @property
     def done(self) -> bool:

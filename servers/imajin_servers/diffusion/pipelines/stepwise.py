@@ -19,6 +19,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from numpy.typing import NDArray
 
 from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.rows import Rows
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
 
@@ -62,6 +63,11 @@ class Stepwise(ABC):
         """Channels of the latents."""
 
     @property
+    def schedulers(self) -> list[str]:
+        """Names of the schedulers that fit the model; its own needs no name."""
+        return schedulers.fitting(self.template.config)
+
+    @property
     def cell(self) -> int:
         """Pixels of a picture's side that one latent stands for."""
         return int(self.pipe.vae_scale_factor)
@@ -71,13 +77,21 @@ class Stepwise(ABC):
         up = self.multiple
         return -(-order.width // up) * up, -(-order.height // up) * up
 
+    def guides(self, order: Order) -> bool:
+        """Whether a run of `order` hears the negative prompt too."""
+        return order.guided
+
+    def pass_rows(self, order: Order) -> int:
+        """Rows that a run of `order` takes in a forward pass."""
+        return 2 if self.guides(order) else 1
+
     @abstractmethod
     def encode(self, order: Order) -> Conditioning:
         """The prompt through the text encoders; what is too long for them is cut off, as diffusers does."""
 
     @abstractmethod
     def schedule(self, order: Order) -> Any:
-        """A scheduler of the run's own, with its timesteps set."""
+        """A scheduler of the run's own, with its timesteps set. Raises InvalidArgument on steps that it can't take."""
 
     @abstractmethod
     def predict(self, runs: Sequence[Run]) -> list[torch.Tensor]:
@@ -89,12 +103,15 @@ class Stepwise(ABC):
 
     @torch.inference_mode()
     def start(self, order: Order, conditioning: Conditioning) -> Run:
-        """The run before its first step."""
+        """The run before its first step. Raises InvalidArgument where its scheduler doesn't fit the model."""
+        schedulers.check(order.scheduler, self.schedulers)
         scheduler = self.schedule(order)
         generator = torch.Generator("cpu").manual_seed(order.seed)
         latents = self.initial(scheduler, self.noise(order, generator, self.noise_dtype(conditioning)))
         extra = step_extras(scheduler, generator)
-        return Run(order, conditioning, scheduler, scheduler.timesteps, latents, generator, extra, self.device)
+        return Run(
+            order, conditioning, scheduler, scheduler.timesteps, latents, generator, extra, self.device, order.steps
+        )
 
     def noise(self, order: Order, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
         """What a run begins with, `(1, channels, height, width)`."""
@@ -150,13 +167,13 @@ class Stepwise(ABC):
     def advance(self, run: Run, prediction: torch.Tensor) -> None:
         """One step of the run's scheduler."""
         if len(prediction) == 2:
-            prediction = self.guided(run, *prediction.chunk(2))
+            prediction = self.guide(run, *prediction.chunk(2))
         moved = run.scheduler.step(prediction, run.moment, run.latents, **run.extra)
         run.clean = self.clean(run, prediction, moved)
         run.latents = moved.prev_sample
         run.step += 1
 
-    def guided(self, run: Run, negative: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    def guide(self, run: Run, negative: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
         """Both predictions in one."""
         return negative + run.order.guidance_scale * (positive - negative)
 

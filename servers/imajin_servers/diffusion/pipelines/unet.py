@@ -10,6 +10,7 @@ import torch
 
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
+from imajin_servers.diffusion.pipelines.schedulers import chosen, timed
 from imajin_servers.diffusion.pipelines.stepwise import Pixels, Stepwise, joined
 
 
@@ -40,10 +41,8 @@ class StepwiseUNet(Stepwise):
         return Conditioning(torch.cat([negative, positive]) if order.guided else positive)
 
     def schedule(self, order: Order) -> Any:
-        """A scheduler of the run's own, with its timesteps set."""
-        scheduler = type(self.template).from_config(self.template.config)
-        scheduler.set_timesteps(order.steps, device=self.device)
-        return scheduler
+        """A scheduler of the run's own, with its timesteps set. Raises InvalidArgument on steps that it can't take."""
+        return timed(chosen(self.template, order.scheduler), order.steps, device=self.device)
 
     def initial(self, scheduler: Any, noise: torch.Tensor) -> torch.Tensor:
         """The latents that the scheduler's first step takes, from `noise` of variance one."""

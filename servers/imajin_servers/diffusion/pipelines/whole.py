@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.stepwise import Pixels
 
 
@@ -18,6 +19,7 @@ class Whole:
 
     def __init__(self, pipe: Any) -> None:
         self.pipe = pipe
+        self.template = pipe.scheduler
         self.device: torch.device = pipe.device
         self.taken = inspect.signature(pipe.__call__).parameters
 
@@ -31,8 +33,18 @@ class Whole:
         up = self.multiple
         return -(-order.width // up) * up, -(-order.height // up) * up
 
+    @property
+    def schedulers(self) -> list[str]:
+        """Names of the schedulers that fit the model; its own needs no name."""
+        return schedulers.fitting(self.template.config)
+
     def draw(self, order: Order, on_step: Callable[[int], None]) -> Pixels:
-        """The picture. `on_step` hears how many steps are done; what it raises ends the run."""
+        """The picture. `on_step` hears how many steps are done; what it raises ends the run.
+
+        Raises InvalidArgument where the scheduler doesn't fit the model.
+        """
+        schedulers.check(order.scheduler, self.schedulers)
+        self.pipe.scheduler = schedulers.chosen(self.template, order.scheduler)
         width, height = self.drawn_size(order)
 
         def heard(pipe: Any, step: int, moment: Any, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -107,6 +107,8 @@ class Batch:
             seed=self.seed,
             format=image_pb2.IMAGE_FORMAT_RAW_RGB8,
             preview_interval=self.means.preview_interval,
+            scheduler=request.scheduler,
+            loras=request.loras,
         )
         if request.HasField("steps"):
             drawing.steps = request.steps

@@ -6,24 +6,34 @@ machine makes them longer, never shorter. IMAJIN_BENCH_ROUNDS sets the rounds.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+import grpc
 import numpy as np
 import torch
+from PIL import Image
 
+from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin_servers.diffusion import loading, registry
+from imajin_servers.diffusion.build import build
 from imajin_servers.diffusion.engine import Engine
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, wrap
 from imajin_servers.diffusion.pipelines.stepwise import Pixels
 from imajin_servers.diffusion.previews import Previewer, jpeg
+from imajin_servers.diffusion.settings import DiffusionSettings
+from imajin_servers.runtime.channels import connect
+from imajin_servers.runtime.server import OPTIONS, Lifetime
 from results import Cell, write
 
 ROUNDS = int(os.environ.get("IMAJIN_BENCH_ROUNDS", "3"))
@@ -70,7 +80,7 @@ class Ways:
         self.stepwise = stepwise
         self.single = Engine("single", stepwise, max_batch=1, ageing=1.0)
         self.batching = Engine("batching", stepwise, max_batch=TOGETHER, ageing=1.0)
-        self.previewer = Previewer(stepwise)
+        self.projecting, self.decoding = Previewer(stepwise), Previewer(stepwise, "autoencoder")
         self.painter = ThreadPoolExecutor(1)
 
     def plain(self, seed: int = 1) -> Pixels:
@@ -95,18 +105,30 @@ class Ways:
         """By the engine, alone."""
         return self.stepwise.decode(self.single.submit(self.begun(seed), on_step).left.result().latents)
 
-    def engine_with_previews(self) -> None:
+    def engine_with_previews(self, previewer: Previewer) -> None:
         """By the engine, with a preview every four steps made by another thread."""
         made = []
 
         def on_step(run: Run) -> None:
             if run.step % 4 == 0 and run.clean is not None:
                 latents = run.clean
-                made.append(self.painter.submit(lambda: jpeg(self.previewer.picture(latents))))
+                made.append(self.painter.submit(lambda: jpeg(previewer.picture(latents))))
 
         self.engine(1, on_step)
         for preview in made:
             preview.result()
+
+    def decibels(self) -> float:
+        """How close previews by projection come to the decoder's pictures in their size: mean over some things of its vocabulary."""
+        found = []
+        for seed, thing in enumerate(("a red apple", "a happy panda", "a house", "a star", "a car", "a penguin")):
+            wanted = replace(order(seed), prompt=thing)
+            run = self.stepwise.start(wanted, self.stepwise.encode(wanted))
+            latents = self.single.submit(run, lambda run: None).left.result().latents
+            preview = self.projecting.picture(latents)
+            picture = Image.fromarray(self.stepwise.decode(latents)).resize(preview.size, Image.Resampling.BOX)
+            found.append(float(np.square(np.asarray(preview, float) - np.asarray(picture, float)).mean()))
+        return statistics.mean(10 * math.log10(255**2 / error) for error in found)
 
     def one_by_one(self) -> list[Pixels]:
         """Eight by the plain pipeline."""
@@ -142,18 +164,52 @@ class Ways:
         return waits
 
 
+async def through_the_server() -> list[float]:
+    """CPU seconds of a picture without previews and with one every four steps, server and client in this process; least of the rounds."""
+    server = grpc.aio.server(options=OPTIONS)
+    port = server.add_insecure_port("127.0.0.1:0")
+    async with build(DiffusionSettings(lease="off"), Lifetime()) as services:
+        for service in services:
+            service.add(service.servicer, server)
+        await server.start()
+        channel = connect(f"127.0.0.1:{port}")
+        stub = diffusion_pb2_grpc.DiffusionServiceStub(channel)
+        seen: list[list[float]] = [[], []]
+        for number in range(2 * ROUNDS + 1):
+            for at, interval in enumerate((0, 4)):
+                began = time.process_time()
+                request = diffusion_pb2.GenerateRequest(prompt=order(1).prompt, seed=1, preview_interval=interval)
+                heard = [event async for event in stub.Generate(request)]
+                assert any(event.HasField("preview") for event in heard) is bool(interval)
+                if number:
+                    seen[at].append(time.process_time() - began)
+        await channel.close()
+        await server.stop(0)
+    return [min(times) for times in seen]
+
+
 def main() -> None:
     """Measures and writes."""
     torch.set_num_threads(1)
     ways = Ways()
     same_alone = bool((ways.engine() == ways.plain()).all())
     same_together = all((a == b).all() for a, b in zip(ways.at_once(), ways.one_by_one(), strict=True))
-    plain, engine, painted = least(ways.plain, ways.engine, ways.engine_with_previews)
+    ways.projecting.picture(ways.begun(0).latents)
+    plain, engine, projected, decoded = least(
+        ways.plain,
+        ways.engine,
+        lambda: ways.engine_with_previews(ways.projecting),
+        lambda: ways.engine_with_previews(ways.decoding),
+    )
+    quiet, streamed = asyncio.run(through_the_server())
     one_by_one, at_once = least(ways.one_by_one, ways.at_once)
     rows: list[list[Cell]] = [
         ["one picture, plain diffusers", plain, 1.0],
         ["one picture, engine", engine, engine / plain],
-        ["one picture, engine, a preview every 4 steps", painted, painted / plain],
+        ["one picture, engine, a preview every 4 steps (projection)", projected, projected / engine],
+        ["one picture, engine, a preview every 4 steps (autoencoder)", decoded, decoded / engine],
+        ["one picture through the server, client included", quiet, 1.0],
+        ["one picture through the server, a preview every 4 steps", streamed, streamed / quiet],
         [f"{TOGETHER} pictures one by one, plain diffusers", one_by_one, 1.0],
         [f"{TOGETHER} pictures at once, engine", at_once, at_once / one_by_one],
     ]
@@ -169,7 +225,8 @@ def main() -> None:
     refused = sorted(count for kind in kinds for count, size in kind.sizes.items() if not size.exact)
     wanted = order(0)
     note = (
-        f"{wanted.width}x{wanted.height}, {wanted.steps} steps, one thread. Ratios are to the line with 1 above; those of cancel to a step. "
+        f"{wanted.width}x{wanted.height}, {wanted.steps} steps, one thread. Ratios are to the line with 1 above, those of "
+        f"previews to the engine without, those of cancel to a step. Previews by projection: {ways.decibels():.1f} dB against the decoder. "
         f"Bytes equal to plain diffusers: alone {same_alone}, all {TOGETHER} at once {same_together}. "
         f"Batch sizes that the engine found exact and faster: {used or 'none'}; that changed bits and aren't used: {refused or 'none'}."
     )

@@ -76,6 +76,9 @@ class DiffusionSettings(ServerSettings):
     """Generations of one model that may wait beside the active ones."""
     ageing_seconds: float = Field(default=1.0, gt=0)
     """Seconds of waiting that weigh as much as one point of priority."""
+    previews: Literal["projection", "autoencoder"] = "projection"
+    """How previews are made: by a linear map from latents to colours, or, where the model's autoencoder is a tiny one, by that:
+    sharper, at a hundred times the cost."""
     lease: Literal["auto", "required", "off"] = "auto"
     """Whether VRAM is leased: `auto` goes on without where no vram server answers."""
     lease_wait_seconds: float = Field(default=600.0, ge=0)

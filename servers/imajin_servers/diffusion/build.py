@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,7 @@ from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.servicer import NAME, DiffusionServicer
 from imajin_servers.diffusion.settings import DiffusionSettings
 from imajin_servers.runtime.channels import connect
+from imajin_servers.runtime.credentials.sealing import Seal
 from imajin_servers.runtime.leases import LeaseClient
 from imajin_servers.runtime.server import Lifetime, Service
 
@@ -37,6 +39,7 @@ async def build(settings: DiffusionSettings, lifetime: Lifetime) -> AsyncIterato
         card,
         Prompts(settings.moderation.level),
         Images(settings.moderation.classifier, settings.moderation.threshold),
+        await asyncio.to_thread(Seal, settings.credentials),
     )
     try:
         servicer = DiffusionServicer(models, generations)

@@ -21,6 +21,7 @@ from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.stepwise import Pixels
 from imajin_servers.diffusion.settled import settled
+from imajin_servers.runtime.credentials.sealing import Seal
 from imajin_servers.runtime.errors import GpuOutOfMemory, LeaseLost
 from imajin_servers.runtime.leases import HeldLease
 
@@ -36,11 +37,12 @@ class Made:
 class Generations:
     """Carries orders out. Use it in the event loop."""
 
-    def __init__(self, models: dict[str, Model], card: Card, prompts: Prompts, images: Images) -> None:
+    def __init__(self, models: dict[str, Model], card: Card, prompts: Prompts, images: Images, seal: Seal) -> None:
         self.models = models
         self.card = card
         self.prompts = prompts
         self.images = images
+        self.seal = seal
         self.finishers = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 2) - 1)), "finishing")
         self.running: set[asyncio.Task[Made]] = set()
 
@@ -106,7 +108,7 @@ class Generations:
         def tell(operation: str) -> None:
             loop.call_soon_threadsafe(feed.finishing, operation)
 
-        return await settled(loop.run_in_executor(self.finishers, finish, pixels, wish, self.images, tell))
+        return await settled(loop.run_in_executor(self.finishers, finish, pixels, wish, self.images, self.seal, tell))
 
     async def close(self) -> None:
         """Cancels what runs, waits for it, unloads the models."""

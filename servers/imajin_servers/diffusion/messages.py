@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imajin.common.v1 import drawing_pb2, finishing_pb2, image_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2
-from imajin_servers.diffusion.finishing import Finish, Format
+from imajin_servers.diffusion.finishing import Finish, Format, origin
 from imajin_servers.diffusion.generations import Made
 from imajin_servers.diffusion.loading import dtype
 from imajin_servers.diffusion.model import Model
@@ -17,6 +17,7 @@ def finish(request: diffusion_pb2.GenerateRequest, order: Order) -> Finish:
     return Finish(
         width=order.width,
         height=order.height,
+        origin=origin(order),
         format=Format[image_format_name(request.format)],
         text_overlay=text_from_proto(request.text_overlay) if request.HasField("text_overlay") else None,
         watermark=watermark_from_proto(request.watermark) if request.HasField("watermark") else None,
@@ -57,6 +58,8 @@ def result(order: Order, wish: Finish, made: Made) -> diffusion_pb2.GenerateResu
             decoding_ms=timings.decoding,
             finishing_ms=timings.finishing,
         ),
+        credentials=made.finished.credentials.to_proto(),
+        provenance=made.finished.provenance.to_proto(),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
+from imajin_servers.runtime.credentials.settings import CredentialSettings
 from imajin_servers.runtime.settings import ServerSettings
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -84,3 +85,4 @@ class DiffusionSettings(ServerSettings):
     lease_wait_seconds: float = Field(default=600.0, ge=0)
     """How long to wait for room on the card."""
     moderation: ModerationSettings = Field(default_factory=ModerationSettings)
+    credentials: CredentialSettings = Field(default_factory=lambda: CredentialSettings())

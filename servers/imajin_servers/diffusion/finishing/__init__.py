@@ -1,4 +1,4 @@
-"""From drawn pixels to a finished image: crop, moderation, text, watermark, encoding. Blocking; runs in a thread."""
+"""From drawn pixels to a finished image: crop, moderation, text, watermark, encoding, credentials. Blocking; runs in a thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imajin_servers.diffusion.finishing.encoding import Format, encode
+from imajin_servers.diffusion.finishing.origin import Origin, origin
 from imajin_servers.diffusion.moderation import Images, Verdict
+from imajin_servers.runtime.credentials.sealing import Attached, Provenance, Seal
 from imajin_servers.runtime.overlay import (
     TextOverlay,
     Watermark,
@@ -20,15 +22,16 @@ from imajin_servers.runtime.overlay import (
     draw_watermark,
 )
 
-__all__ = ["Finish", "Finished", "Format", "check", "finish"]
+__all__ = ["Finish", "Finished", "Format", "Origin", "check", "finish", "origin"]
 
 
 @dataclass(frozen=True)
 class Finish:
-    """How the image is wanted: its size in pixels, what is drawn on it, its encoding."""
+    """How the image is wanted: its size in pixels, what is drawn on it, its encoding; and where it comes from."""
 
     width: int
     height: int
+    origin: Origin
     format: Format = Format.PNG
     text_overlay: TextOverlay | None = None
     watermark: Watermark | None = None
@@ -36,10 +39,12 @@ class Finish:
 
 @dataclass(frozen=True)
 class Finished:
-    """An encoded image, and what moderation saw in it."""
+    """An encoded image, what moderation saw in it, and its credentials."""
 
     data: bytes
     verdict: Verdict
+    credentials: Attached
+    provenance: Provenance
 
 
 def check(wish: Finish) -> None:
@@ -50,7 +55,9 @@ def check(wish: Finish) -> None:
         check_watermark(wish.watermark, wish.width, wish.height)
 
 
-def finish(pixels: NDArray[np.uint8], wish: Finish, images: Images, tell: Callable[[str], None]) -> Finished:
+def finish(
+    pixels: NDArray[np.uint8], wish: Finish, images: Images, seal: Seal, tell: Callable[[str], None]
+) -> Finished:
     """The image that `wish` asks for out of `pixels` (height, width, 3). Raises ContentRejected.
 
     `tell` hears which operation begins.
@@ -65,7 +72,19 @@ def finish(pixels: NDArray[np.uint8], wish: Finish, images: Images, tell: Callab
         tell("watermark")
         image = draw_watermark(image, wish.watermark)
     tell("encode")
-    return Finished(encode(image, wish.format), verdict)
+    return sealed(encode(image, wish.format), verdict, wish, seal)
+
+
+def sealed(data: bytes, verdict: Verdict, wish: Finish, seal: Seal) -> Finished:
+    """The encoded image with its manifest, in the file or, for bare pixels, beside them."""
+    statement = seal.created(wish.origin.model, wish.origin.prompt)
+    manifest = b""
+    if wish.format is Format.RAW_RGB8:
+        manifest = seal.sign_pixels(data, wish.width, wish.height, statement, "")
+    else:
+        data = seal.sign(data, wish.format.name.lower(), statement, "", "image")
+    attached = Attached(seal.settings.manifests)
+    return Finished(data, verdict, attached, Provenance(generated=True, manifest=manifest))
 
 
 def cropped(image: Image.Image, width: int, height: int) -> Image.Image:

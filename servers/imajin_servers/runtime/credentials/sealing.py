@@ -1,0 +1,98 @@
+"""What is done to every image that a model made, before it leaves: a manifest into its file, or beside its bare pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+import structlog
+
+from imajin.common.v1 import credentials_pb2
+from imajin_servers.runtime.credentials.settings import CredentialSettings
+from imajin_servers.runtime.credentials.statements import Created, Derived, Parent, Statement
+from imajin_servers.runtime.credentials.store import Credentials
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where pixels come from, as one server tells another."""
+
+    generated: bool = False
+    content_id: str = ""
+    manifest: bytes = b""
+
+    def to_proto(self) -> credentials_pb2.Provenance:
+        """The contract's message."""
+        return credentials_pb2.Provenance(
+            generated=self.generated, content_id=self.content_id, manifest=self.manifest
+        )
+
+    @classmethod
+    def from_proto(cls, message: credentials_pb2.Provenance) -> Provenance:
+        """From the contract's message."""
+        return cls(message.generated, message.content_id, message.manifest)
+
+
+@dataclass(frozen=True)
+class Attached:
+    """What an image carries. Nothing, where no model made it."""
+
+    manifest: bool = False
+    content_id: str = ""
+
+    def to_proto(self) -> credentials_pb2.Credentials:
+        """The contract's message."""
+        return credentials_pb2.Credentials(manifest=self.manifest, content_id=self.content_id)
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+class Seal:
+    """Signs as the settings say. Blocking, safe in threads.
+
+    Raises ValueError at once where the settings name a key that can't be used.
+    """
+
+    def __init__(self, settings: CredentialSettings, clock: Callable[[], datetime] = utc_now) -> None:
+        self.settings = settings
+        self.clock = clock
+        if not settings.manifests:
+            log.warning("credentials are off: images leave without a C2PA manifest", setting="credentials.manifests")
+            return
+        if self.store.identity.development:
+            log.warning(
+                "images are signed with a development key that nobody else trusts; docs/credentials.md says how to bring one",
+                directory=str(settings.directory),
+            )
+
+    @cached_property
+    def store(self) -> Credentials:
+        """What reads and signs."""
+        return Credentials(self.settings)
+
+    def created(self, model: str, prompt: str) -> Created:
+        """A picture that `model` drew just now; the prompt stays private unless the settings say otherwise."""
+        return Created(model, self.clock(), prompt if self.settings.include_prompt else "")
+
+    def derived(self, parent: Parent, actions: list[str]) -> Derived:
+        """An image made just now of `parent`."""
+        return Derived(parent, actions, self.clock())
+
+    def sign(self, file: bytes, format: str, statement: Statement, content_id: str, title: str) -> bytes:
+        """`file` with a manifest in it; as it is where manifests are off."""
+        if not self.settings.manifests:
+            return file
+        return self.store.sign(file, format, statement, content_id, title)
+
+    def sign_pixels(self, pixels: bytes, width: int, height: int, statement: Statement, content_id: str) -> bytes:
+        """A manifest for bare pixels; empty where manifests are off."""
+        if not self.settings.manifests:
+            return b""
+        return self.store.sign_pixels(pixels, width, height, statement, content_id)

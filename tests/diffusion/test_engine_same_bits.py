@@ -17,7 +17,11 @@ from imajin_servers.diffusion import loading, registry
 from imajin_servers.diffusion.engine import Engine
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, wrap
+from imajin_servers.diffusion.pipelines.schedulers import chosen
 from imajin_servers.runtime.errors import Cancelled, Draining
+
+# numpy's note on how these schedulers of diffusers read their tables.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 
 MODEL = registry.embedded()
 ORDERS = [
@@ -32,6 +36,10 @@ ORDERS = [
             ("a fish", 96, 4, 5.0, 50),
         ]
     )
+]
+ORDERS += [
+    replace(ORDERS[number % 2], seed=len(ORDERS) + number, steps=2 + number % 2, scheduler=name)
+    for number, name in enumerate(loading.known_schedulers(MODEL) or [])
 ]
 plans = st.lists(
     st.tuples(
@@ -73,6 +81,64 @@ def alone(stepwise: Stepwise) -> list[torch.Tensor]:
             stepwise.step([run])
         latents.append(run.latents)
     return latents
+
+
+@pytest.mark.parametrize("number", range(len(ORDERS)))
+def test_alone_it_is_what_the_plain_pipeline_draws(stepwise: Stepwise, alone: list[torch.Tensor], number: int) -> None:
+    wish, pipe = ORDERS[number], stepwise.pipe
+    pipe.scheduler = chosen(stepwise.template, wish.scheduler)
+    try:
+        made = pipe(
+            wish.prompt,
+            negative_prompt=wish.negative_prompt,
+            width=wish.width,
+            height=wish.height,
+            num_inference_steps=wish.steps,
+            guidance_scale=wish.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(wish.seed),
+            output_type="latent",
+        )
+    finally:
+        pipe.scheduler = stepwise.template
+    assert torch.equal(made.images, alone[number])
+
+
+@pytest.mark.parametrize(("guidance", "rows"), [(5.0, 2), (1.01, 2), (1.0, 1), (0.5, 1), (0.0, 1)])
+def test_without_guidance_a_pass_has_one_row(
+    stepwise: Stepwise, monkeypatch: pytest.MonkeyPatch, guidance: float, rows: int
+) -> None:
+    passes: list[int] = []
+    texts: list[int] = []
+    denoise, listen = stepwise.denoiser.forward, stepwise.pipe.text_encoder.forward
+
+    def counted(sample: torch.Tensor, *args: Any, **options: Any) -> Any:
+        passes.append(len(sample))
+        return denoise(sample, *args, **options)
+
+    def heard(*args: Any, **options: Any) -> Any:
+        texts.append(1)
+        return listen(*args, **options)
+
+    monkeypatch.setattr(stepwise.denoiser, "forward", counted)
+    monkeypatch.setattr(stepwise.pipe.text_encoder, "forward", heard)
+    run = begun(stepwise, replace(ORDERS[0], steps=2, guidance_scale=guidance))
+    while not run.done:
+        stepwise.step([run])
+    assert passes == [rows] * 2
+    # The prompt, and the negative one where it is heard: once a request, not once a step.
+    assert len(texts) == rows
+
+
+def test_the_negative_prompt_is_heard(stepwise: Stepwise, alone: list[torch.Tensor]) -> None:
+    def drawn(negative: str, guidance: float) -> torch.Tensor:
+        run = begun(stepwise, replace(ORDERS[0], negative_prompt=negative, guidance_scale=guidance))
+        while not run.done:
+            stepwise.step([run])
+        return run.latents
+
+    assert torch.equal(drawn("blurry", 5.0), alone[0])
+    assert not torch.equal(drawn("a red car", 5.0), alone[0])
+    assert torch.equal(drawn("blurry", 1.0), drawn("a red car", 1.0))
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

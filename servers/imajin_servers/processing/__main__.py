@@ -12,6 +12,7 @@ from imajin_servers.processing.focal.point import FaceFinder
 from imajin_servers.processing.servicer import ProcessingServicer
 from imajin_servers.processing.settings import ProcessingSettings
 from imajin_servers.processing.work import Workshop
+from imajin_servers.runtime.credentials.sealing import Seal
 from imajin_servers.runtime.server import Lifetime, Service, run
 
 
@@ -23,7 +24,8 @@ async def build(settings: ProcessingSettings, lifetime: Lifetime) -> AsyncIterat
     try:
         if settings.focal.faces:
             finder = await asyncio.to_thread(face_finder, settings.focal.min_face_score)
-        servicer = ProcessingServicer(settings, workshop, finder)
+        seal = await asyncio.to_thread(Seal, settings.credentials)
+        servicer = ProcessingServicer(settings, workshop, finder, seal)
         name = processing_pb2.DESCRIPTOR.services_by_name["ProcessingService"].full_name
         yield [Service(name, processing_pb2_grpc.add_ProcessingServiceServicer_to_server, servicer)]
     finally:

@@ -14,6 +14,7 @@ from imajin_servers.processing.focal.point import Focus
 from imajin_servers.processing.operations import Operation
 from imajin_servers.processing.pipeline import Made
 from imajin_servers.processing.settings import Encoding, FamilySettings
+from imajin_servers.runtime.credentials.sealing import Attached
 
 FORMATS: dict[str, image_pb2.ImageFormat] = {
     "png": image_pb2.IMAGE_FORMAT_PNG,
@@ -71,6 +72,7 @@ def encoded(made: Made) -> image_pb2.EncodedImage:
         height=file.height,
         size_bytes=len(file.data),
         quality=file.quality,
+        credentials=file.credentials.to_proto() if file.credentials != Attached() else None,
     )
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
 
 from imajin_servers.processing import limits
 from imajin_servers.processing.containers import Header, sniff
+from imajin_servers.processing.containers.manifests import manifest_bytes
 from imajin_servers.processing.settings import Limits
 from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge
+
+if TYPE_CHECKING:
+    from imajin_servers.processing.lineage import Lineage
 
 # Our own limits are held before Pillow sees a file; its own would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -41,6 +45,10 @@ class Source:
     clean: bytes
     removed: tuple[str, ...]
     size_bytes: int
+    signed: bytes = b""
+    """The file as it came, where it holds a C2PA manifest."""
+    manifest_bytes: int = 0
+    """Length of that manifest."""
 
     @property
     def decoded_bytes(self) -> int:
@@ -54,6 +62,8 @@ class Picture:
 
     pixels: Image.Image
     source: Source
+    lineage: Lineage | None = None
+    """How files made of it are marked and signed; None for what no model made."""
 
     @property
     def width(self) -> int:
@@ -82,7 +92,8 @@ def inspect(data: bytes, bounds: Limits) -> Source:
     header = container.inspect(data)
     limits.check(header, bounds)
     stripped = container.strip(data)
-    return Source(header, stripped.data, stripped.removed, len(data))
+    manifest = manifest_bytes(data, header.format) if "c2pa" in stripped.removed else 0
+    return Source(header, stripped.data, stripped.removed, len(data), data if manifest else b"", manifest)
 
 
 def inspect_raw(data: bytes, width: int, height: int, bounds: Limits) -> Source:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from imajin_servers.processing.containers import FileFormat
 from imajin_servers.processing.settings import Encoders, Encoding
+from imajin_servers.runtime.credentials.sealing import Attached
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Encoded:
     width: int
     height: int
     quality: int
+    credentials: Attached = Attached()
 
 
 def encode(image: Image.Image, recipe: Recipe, encoders: Encoders) -> Encoded:

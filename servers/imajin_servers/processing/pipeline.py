@@ -12,6 +12,7 @@ from PIL import Image
 from imajin_servers.processing.crop import Cut
 from imajin_servers.processing.decode import Picture
 from imajin_servers.processing.encode import Encoded, Recipe, encode
+from imajin_servers.processing.lineage import finished
 from imajin_servers.processing.resize import resize
 from imajin_servers.processing.settings import Encoders
 from imajin_servers.processing.work import Bench
@@ -48,7 +49,9 @@ class Resized:
 
     def do(self, picture: Picture, encoders: Encoders) -> Encoded:
         """Resizes and encodes."""
-        return encode(resize(picture.pixels, self.width, self.height), self.recipe, encoders)
+        image = resize(picture.pixels, self.width, self.height)
+        resized = ["c2pa.resized"] if image.size != picture.pixels.size else []
+        return finished(image, picture, self.recipe, encoders, resized)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,13 @@ class Cropped:
         """Cuts and resizes in one pass, then encodes."""
         box = self.cut.box
         image = resize(picture.pixels, self.width, self.height, (box.left, box.top, box.width, box.height))
-        return encode(self.marks(image) if self.marks else image, self.recipe, encoders)
+        actions = ["c2pa.cropped"]
+        if self.cut.upscale != 1:
+            actions.append("c2pa.resized")
+        if self.marks is not None:
+            image = self.marks(image)
+            actions.append("c2pa.edited")
+        return finished(image, picture, self.recipe, encoders, actions)
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,12 @@ class Cleaned:
     pixels: int = 0
 
     def do(self, picture: Picture, encoders: Encoders) -> Encoded:
-        """Hands out the stripped file; encodes where there is none: bare pixels, and the first frame of an animated WebP."""
+        """Hands out the stripped file, signed anew where it was generated: its pixels stay as they are."""
+        file = self.stripped(picture, encoders)
+        return file if picture.lineage is None else picture.lineage.signed(file, ["c2pa.edited.metadata"])
+
+    def stripped(self, picture: Picture, encoders: Encoders) -> Encoded:
+        """The stripped file; encodes where there is none: bare pixels, and the first frame of an animated WebP."""
         source = picture.source
         match source.header.format:
             case "raw":

@@ -5,22 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic
 
 from imajin.common.v1 import image_pb2
 from imajin.processing.v1 import processing_pb2 as pb
 from imajin.processing.v1 import processing_pb2_grpc as pb_grpc
-from imajin_servers.processing import answers, derivatives, marks, operations
+from imajin.processing.v1 import verify_pb2
+from imajin_servers.processing import answers, derivatives, lineage, marks, operations, verifying
 from imajin_servers.processing.decode import Picture, decode
 from imajin_servers.processing.encode import Recipe
 from imajin_servers.processing.focal.locate import given, locate
 from imajin_servers.processing.focal.point import FaceFinder, Focus
 from imajin_servers.processing.pipeline import Cropped, Made, Output, make
 from imajin_servers.processing.settings import Encoding, ProcessingSettings
-from imajin_servers.processing.upload import Request, SpecT, receive
+from imajin_servers.processing.upload import Request, Spec, SpecT, receive
 from imajin_servers.processing.work import Bench, Workshop
 from imajin_servers.runtime import images
+from imajin_servers.runtime.credentials.sealing import Provenance, Seal
 from imajin_servers.runtime.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -43,10 +45,11 @@ class Opened(Generic[SpecT]):
 class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
     """Serves ProcessingService."""
 
-    def __init__(self, settings: ProcessingSettings, workshop: Workshop, finder: FaceFinder) -> None:
+    def __init__(self, settings: ProcessingSettings, workshop: Workshop, finder: FaceFinder, seal: Seal) -> None:
         self.settings = settings
         self.workshop = workshop
         self.finder = finder
+        self.seal = seal
 
     async def Process(
         self, request_iterator: AsyncIterator[pb.ProcessRequest], context: Context
@@ -85,6 +88,7 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                 width=main.width,
                 height=main.height,
                 size_bytes=main.size_bytes,
+                credentials=main.credentials if main.HasField("credentials") else None,
                 variants=[described[output.index] for output in plan.variants],
                 derivatives=[described[output.index] for output in plan.derivatives],
                 focal_point=answers.focal_point(focus) if focus else None,
@@ -145,6 +149,7 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                 focal_point=answers.focal_point(focus),
                 crop=answers.box(cut.box),
                 upscale=cut.upscale,
+                credentials=described.credentials if described.HasField("credentials") else None,
             )
             yield pb.ClipFocalResponse(result=result)
 
@@ -154,6 +159,13 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
         """Finds the focal point."""
         async with self.opened(request_iterator, lambda spec: None) as call:
             return pb.DetectFocalPointResponse(focal_point=answers.focal_point(await self.focus(call, None)))
+
+    async def Verify(
+        self, request_iterator: AsyncIterator[verify_pb2.VerifyRequest], context: Context
+    ) -> verify_pb2.VerifyResponse:
+        """Says what an image's credentials say."""
+        async with self.opened(request_iterator, lambda spec: None) as call:
+            return await call.bench.run(verifying.answer, call.picture, self.seal)
 
     async def ListFamilies(self, request: pb.ListFamiliesRequest, context: Context) -> pb.ListFamiliesResponse:
         """Lists the families of the settings."""
@@ -176,7 +188,13 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                 bench.hold(source.decoded_bytes)
                 began = time.perf_counter()
                 picture = await bench.run(decode, source)
+                picture = replace(picture, lineage=await bench.run(self.lineage, picture, spec))
                 yield Opened(spec, bench, picture, (time.perf_counter() - began) * 1000)
+
+    def lineage(self, picture: Picture, spec: Spec) -> lineage.Lineage | None:
+        """What is known of the making of `picture`; for a thread."""
+        said = getattr(spec, "provenance", None)
+        return lineage.of(picture.source, Provenance.from_proto(said) if said is not None else None, self.seal)
 
     async def focus(self, call: Opened[Any], point: image_pb2.Point | None) -> Focus:
         """The focal point: given or found."""

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from imajin_servers.runtime.credentials.settings import CredentialSettings
 from imajin_servers.runtime.settings import ServerSettings
 
 Encoding = Literal["png", "jpeg", "webp", "avif"]
@@ -105,6 +106,7 @@ class ProcessingSettings(ServerSettings):
     limits: Limits = Field(default_factory=lambda: Limits())
     encoders: Encoders = Field(default_factory=lambda: Encoders())
     focal: FocalSettings = Field(default_factory=lambda: FocalSettings())
+    credentials: CredentialSettings = Field(default_factory=lambda: CredentialSettings())
 
     @model_validator(mode="after")
     def default_exists(self) -> ProcessingSettings:

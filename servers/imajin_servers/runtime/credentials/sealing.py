@@ -10,9 +10,10 @@ from functools import cached_property
 import structlog
 
 from imajin.common.v1 import credentials_pb2
+from imajin_servers.runtime.credentials import bare
 from imajin_servers.runtime.credentials.settings import CredentialSettings
 from imajin_servers.runtime.credentials.statements import Created, Derived, Parent, Statement
-from imajin_servers.runtime.credentials.store import Credentials
+from imajin_servers.runtime.credentials.store import MEDIA_TYPES, Credentials
 
 log = structlog.get_logger()
 
@@ -84,6 +85,16 @@ class Seal:
     def derived(self, parent: Parent, actions: list[str]) -> Derived:
         """An image made just now of `parent`."""
         return Derived(parent, actions, self.clock())
+
+    def parent(self, file: bytes, format: str) -> Parent:
+        """An encoded image as the one that others are made of."""
+        return self.store.parent(file, MEDIA_TYPES[format]) if self.settings.manifests else Parent()
+
+    def parent_unsigned(self, pixels: bytes, width: int, height: int) -> Parent:
+        """Bare pixels that nobody signed as the image that others are made of."""
+        if not self.settings.manifests:
+            return Parent()
+        return self.store.parent(bare.tiff(pixels, width, height), bare.MEDIA_TYPE)
 
     def sign(self, file: bytes, format: str, statement: Statement, content_id: str, title: str) -> bytes:
         """`file` with a manifest in it; as it is where manifests are off."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "gif": "image/gif"}
 MAX_MANIFEST_BYTES = 1 << 20
 """A manifest store above this is not parsed: ours have 3 KiB, and 5 more for every image on the way."""
 
@@ -123,11 +123,10 @@ class Credentials:
         except (c2pa.C2paError, ValueError) as error:
             return Report.broken(str(error))
 
-    def parent(self, file: bytes, format: str) -> Parent:
+    def parent(self, file: bytes, media_type: str) -> Parent:
         """An encoded image, with or without a manifest, as the one that others are made of."""
         import c2pa
 
-        media_type = MEDIA_TYPES[format]
         packed = io.BytesIO()
         with c2pa.Builder.from_json(json.dumps({"format": media_type}), self.context) as builder:
             builder.add_ingredient(json.dumps(ingredient(media_type)), media_type, io.BytesIO(file))

@@ -13,7 +13,7 @@ import protovalidate
 import structlog
 from google.protobuf.message import Message
 
-from imajin_servers.runtime import status
+from imajin_servers.runtime import metrics, status
 from imajin_servers.runtime.errors import InvalidArgument, Violation
 
 REQUEST_ID = "x-request-id"
@@ -127,19 +127,31 @@ class Around:
         """Binds the ids for the log."""
         structlog.contextvars.bind_contextvars(request_id=self.request_id, method=self.method)
         self.began = time.monotonic()
+        metrics.call_began(self.method)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Logs the end of the call and maps its error."""
-        elapsed = round((time.monotonic() - self.began) * 1000, 1)
+        """Logs and counts the end of the call and maps its error."""
         if error is None:
-            log.info("call", status="OK", ms=elapsed)
+            self.ended("OK", "OK")
             return
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError)):
-            log.info("call", status="CANCELLED", ms=elapsed)
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            # A handler is cancelled when its deadline has passed, too.
+            left = self.context.time_remaining()
+            late = left is not None and left <= 0
+            self.ended("DEADLINE_EXCEEDED" if late else "CANCELLED", "DEADLINE" if late else "CANCELLED")
+            return
+        if isinstance(error, grpc.aio.AbortError):
+            self.ended("ABORTED", "CANCELLED")
             return
         if not isinstance(error, Exception):
             return
         mapped = status.from_exception(error)
-        log.info("call", status=mapped.reason, ms=elapsed, error=mapped.message)
+        self.ended(mapped.code, mapped.reason, error=mapped.message)
         await status.abort(self.context, mapped)
+
+    def ended(self, code: str, reason: str, **facts: str) -> None:
+        """Logs and counts the end."""
+        elapsed = time.monotonic() - self.began
+        log.info("call", status=reason, ms=round(elapsed * 1000, 1), **facts)
+        metrics.call_ended(self.method, code, "" if reason == "OK" else reason, elapsed)

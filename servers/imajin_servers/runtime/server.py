@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from pydantic import ValidationError
 
-from imajin_servers.runtime import logs
+from imajin_servers.runtime import logs, metrics
 from imajin_servers.runtime.calls import CallInterceptor
 from imajin_servers.runtime.settings import ServerSettings
 
@@ -81,22 +81,23 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
             f"imajin {name}: {address} is taken or can't be bound; set IMAJIN_{name.upper()}_ADDRESS", file=sys.stderr
         )
         return 3
-    async with build(settings, lifetime) as services:
-        states = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(states, server)
-        for service in services:
-            service.add(service.servicer, server)
-        names = [service.name for service in services]
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-        await server.start()
-        for served in ["", *names]:
-            await states.set(served, health_pb2.HealthCheckResponse.SERVING)
-        log.info("serving", address=address, services=names)
-        await stopped.wait()
-        log.info("draining", seconds=settings.drain_seconds)
-        await states.enter_graceful_shutdown()
-        lifetime.draining.set()
-        await server.stop(settings.drain_seconds)
+    with metrics.served(settings.metrics_address):
+        async with build(settings, lifetime) as services:
+            states = health.aio.HealthServicer()
+            health_pb2_grpc.add_HealthServicer_to_server(states, server)
+            for service in services:
+                service.add(service.servicer, server)
+            names = [service.name for service in services]
+            reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+            await server.start()
+            for served in ["", *names]:
+                await states.set(served, health_pb2.HealthCheckResponse.SERVING)
+            log.info("serving", address=address, services=names)
+            await stopped.wait()
+            log.info("draining", seconds=settings.drain_seconds)
+            await states.enter_graceful_shutdown()
+            lifetime.draining.set()
+            await server.stop(settings.drain_seconds)
     log.info("stopped")
     return 0
 

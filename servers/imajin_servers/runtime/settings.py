@@ -85,4 +85,6 @@ class ServerSettings(Section):
     """How long running calls may go on after SIGTERM."""
     max_concurrent_calls: int = Field(default=256, ge=1)
     """Calls above this are refused by the transport with RESOURCE_EXHAUSTED."""
+    metrics_address: str = ""
+    """Where Prometheus reads, as `host:port`; nowhere when empty. `imajin up` fills it in."""
     addresses: Addresses = Field(default_factory=lambda: Addresses())

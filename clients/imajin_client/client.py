@@ -10,11 +10,12 @@ from typing import Self, Unpack
 from imajin.common.v1 import image_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
-from imajin.processing.v1 import processing_pb2
+from imajin.processing.v1 import processing_pb2, verify_pb2
 from imajin.prompt.v1 import prompt_pb2
 from imajin_client import describing, generating, health
 from imajin_client.addresses import SERVERS
 from imajin_client.calls import Stream, Wire
+from imajin_client.credentials import Verification
 from imajin_client.describing import DescribeEvent, DescribeOptions, Description
 from imajin_client.errors import Unavailable
 from imajin_client.generating import (
@@ -317,6 +318,16 @@ class AsyncClient:
         )
         call = self._wire.processing.DetectFocalPoint(request, timeout=timeout)
         return FocalPoint.from_proto((await self._wire.one("processing", call)).focal_point)
+
+    async def verify(self, image: ImageSource, *, timeout: float | None = 60) -> Verification:
+        """Says where an image comes from: what its C2PA manifest says, whether that holds, and the mark in its pixels."""
+        request = messages(
+            verify_pb2.VerifyRequest(spec=verify_pb2.VerifySpec()),
+            await upload(image),
+            lambda chunk: verify_pb2.VerifyRequest(chunk=chunk),
+        )
+        call = self._wire.processing.Verify(request, timeout=timeout)
+        return Verification.from_proto(await self._wire.one("processing", call))
 
     async def families(self, *, timeout: float | None = 30) -> dict[str, Family]:
         """The families of derivatives by name."""

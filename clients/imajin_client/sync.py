@@ -185,4 +185,5 @@ class Client(Twin[AsyncClient]):
     derivatives = Blocking(AsyncClient.derivatives)
     clip_focal = Blocking(AsyncClient.clip_focal)
     focal_point = Blocking(AsyncClient.focal_point)
+    verify = Blocking(AsyncClient.verify)
     families = Blocking(AsyncClient.families)

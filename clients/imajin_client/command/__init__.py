@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from imajin_client.addresses import SERVERS
-from imajin_client.command import demo, describe, doctor, generate, jobs, models, process, running, sizes, up, vram
+from imajin_client.command import demo, describe, doctor, generate, jobs, models, process, running, sizes, up, verify, vram
 
 app = typer.Typer(
     name="imajin",
@@ -40,6 +40,7 @@ app.command("describe")(describe.describe)
 app.command("generate")(generate.generate)
 app.command("sizes")(sizes.sizes)
 app.command("process")(process.process)
+app.command("verify")(verify.verify)
 app.command("models")(models.models)
 app.command("doctor")(doctor.doctor)
 app.add_typer(jobs.app, name="jobs")

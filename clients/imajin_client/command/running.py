@@ -29,6 +29,10 @@ class Exit(IntEnum):
     """The command line, a setting or a local file is wrong."""
     UNREACHABLE = 3
     """A server can't be reached, or is shutting down."""
+    NOT_GENERATED = 4
+    """Nothing says that a model made the image. Of `imajin verify` alone."""
+    BROKEN = 5
+    """The image's manifest is broken, or the image was changed after it was signed. Of `imajin verify` alone."""
     INTERRUPTED = 130
     """Ctrl-C; the work was cancelled."""
     TERMINATED = 143

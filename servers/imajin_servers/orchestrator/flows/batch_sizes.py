@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from imajin.common.v1 import image_pb2, progress_pb2
+from imajin.common.v1 import credentials_pb2, image_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin.job.v1 import job_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
@@ -34,6 +34,7 @@ class DrawnBase:
 
     base: Base
     source: Upload
+    provenance: credentials_pb2.Provenance
     generating_ms: float
 
 
@@ -93,7 +94,7 @@ class Batch:
                     await self.run.preview(event)
         assert drawn, "a drawing ends with what was drawn, or raises"
         await self.run.note(job_pb2.Job(bases_generated=number))
-        return DrawnBase(base, await upload(drawn.image), (time.perf_counter() - began) * 1000)
+        return DrawnBase(base, await upload(drawn.image), drawn.result.provenance, (time.perf_counter() - began) * 1000)
 
     def drawing(self, base: Base) -> diffusion_pb2.GenerateRequest:
         """What is asked of the diffusion server. Text and marks wait for the crops, where they stay whole."""
@@ -140,7 +141,7 @@ class Batch:
 
     async def crop(self, drawn: Sequence[DrawnBase], focal_points: Mapping[Base, image_pb2.FocalPoint]) -> None:
         """Cuts every size, some at a time, the largest first: it takes longest."""
-        sources = {picture.base: picture.source for picture in drawn}
+        sources = {picture.base: picture for picture in drawn}
         turns = asyncio.Semaphore(self.means.concurrent_crops)
         done = 0
 
@@ -161,7 +162,7 @@ class Batch:
             # The first failure ended the others; it alone says why.
             raise failures.exceptions[0] from None
 
-    async def cut(self, crop: Crop, source: Upload, focal_point: image_pb2.FocalPoint) -> None:
+    async def cut(self, crop: Crop, drawn: DrawnBase, focal_point: image_pb2.FocalPoint) -> None:
         """Cuts one size and keeps it."""
         spec = processing_pb2.ClipFocalSpec(
             width=crop.size.width,
@@ -169,12 +170,13 @@ class Batch:
             focal_point=image_pb2.Point(x=focal_point.x, y=focal_point.y),
             format=self.request.format,
             max_upscale=min(max(self.model.max_upscale, 1.0), LARGEST_UPSCALE),
+            provenance=drawn.provenance,
         )
         if self.request.HasField("text_overlay"):
             spec.text_overlay.CopyFrom(self.request.text_overlay)
         if self.request.HasField("watermark"):
             spec.watermark.CopyFrom(self.request.watermark)
-        result, image = await self.means.processing.clip_focal(spec, source)
+        result, image = await self.means.processing.clip_focal(spec, drawn.source)
         described = job_pb2.JobImage(
             width=result.width,
             height=result.height,
@@ -182,6 +184,7 @@ class Batch:
             focal_point=focal_point,
             base=crop.base.name,
             upscale=result.upscale,
+            credentials=result.credentials,
         )
         await self.run.image(crop.size.name, described, image.data)
 

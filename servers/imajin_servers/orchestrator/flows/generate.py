@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from imajin.common.v1 import image_pb2, progress_pb2
+from imajin.common.v1 import credentials_pb2, image_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
 from imajin.processing.v1 import processing_pb2
@@ -32,9 +32,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Processed:
-    """The main image, and derivatives as they are described and as bytes."""
+    """The main image and its credentials, and derivatives as they are described and as bytes."""
 
     main: Image
+    credentials: credentials_pb2.Credentials
     derivatives: list[tuple[image_pb2.EncodedImage, Image]]
 
 
@@ -69,9 +70,9 @@ async def generate(
     began = time.perf_counter()
     source = await upload(drawn.image)
     if request.format in WEBP:
-        steps = as_webp(processing, source, request.family)
+        steps = as_webp(processing, source, drawn.result.provenance, request.family)
     else:
-        steps = as_format(processing, source, drawn.result.width, request.format, request.family)
+        steps = as_format(processing, source, drawn.result, request.format, request.family)
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, progress_pb2.Progress):
@@ -104,6 +105,7 @@ def described(drawn: Drawn) -> orchestrator_pb2.GenerateResult:
         steps=result.steps,
         guidance_scale=result.guidance_scale,
         moderation=result.moderation,
+        credentials=result.credentials,
     )
 
 
@@ -111,6 +113,7 @@ def add(made: Made, processed: Processed) -> None:
     """Puts the processed images in place of the drawn one."""
     info = processed.main.info
     made.result.format, made.result.width, made.result.height = info.format, info.width, info.height
+    made.result.credentials.CopyFrom(processed.credentials)
     made.images[:] = [processed.main]
     for encoded, image in processed.derivatives:
         derivative = made.result.derivatives.add()
@@ -120,11 +123,13 @@ def add(made: Made, processed: Processed) -> None:
 
 
 async def as_webp(
-    processing: Processing, source: Upload, family: str
+    processing: Processing, source: Upload, provenance: credentials_pb2.Provenance, family: str
 ) -> AsyncGenerator[progress_pb2.Progress | Processed, None]:
     """The documented pipeline in one call. `optimize` is left out: its output would be superseded by convert-webp's."""
     spec = processing_pb2.ProcessSpec(
-        operations=[processing_pb2.OPERATION_CONVERT_WEBP, processing_pb2.OPERATION_DERIVATIVES], family=family
+        operations=[processing_pb2.OPERATION_CONVERT_WEBP, processing_pb2.OPERATION_DERIVATIVES],
+        family=family,
+        provenance=provenance,
     )
     async with aclosing(processing.process(spec, source)) as events:
         async for event in events:
@@ -132,18 +137,23 @@ async def as_webp(
                 yield event
             else:
                 result, outputs = event
-                yield Processed(outputs.image(result.image_index), paired(result.derivatives, outputs))
+                derivatives = paired(result.derivatives, outputs)
+                yield Processed(outputs.image(result.image_index), result.credentials, derivatives)
 
 
 async def as_format(
-    processing: Processing, source: Upload, width: int, format: image_pb2.ImageFormat, family: str
+    processing: Processing,
+    source: Upload,
+    drawn: diffusion_pb2.GenerateResult,
+    format: image_pb2.ImageFormat,
+    family: str,
 ) -> AsyncGenerator[progress_pb2.Progress | Processed, None]:
     """The main image as a derivative of full width, then the family: each encoded once, from the same pixels."""
     course = Course()
     pairs: list[tuple[image_pb2.EncodedImage, Image]] = []
     specs = [
-        processing_pb2.DerivativesSpec(widths=[width], formats=[format]),
-        processing_pb2.DerivativesSpec(family=family),
+        processing_pb2.DerivativesSpec(widths=[drawn.width], formats=[format], provenance=drawn.provenance),
+        processing_pb2.DerivativesSpec(family=family, provenance=drawn.provenance),
     ]
     for number, spec in enumerate(specs):
         async with aclosing(processing.derivatives(spec, source)) as events:
@@ -152,8 +162,8 @@ async def as_format(
                     yield course.part(event, number / len(specs), (number + 1) / len(specs))
                 else:
                     pairs += paired(event[0].derivatives, event[1])
-    (_, main), *derivatives = pairs
-    yield Processed(main, derivatives)
+    (described, main), *derivatives = pairs
+    yield Processed(main, described.credentials, derivatives)
 
 
 def paired(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from imajin.common.v1 import image_pb2, progress_pb2
+from imajin.common.v1 import credentials_pb2, image_pb2, progress_pb2
 from imajin.job.v1 import job_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
 from imajin_servers.orchestrator.flows.generate import Made, generate
@@ -34,13 +34,13 @@ async def keep(made: Made, run: Run) -> None:
     result = made.result
     stages = {"generate": result.generating_ms} | ({"process": result.processing_ms} if result.processing_ms else {})
     await run.note(job_pb2.Job(model=result.model, seed=result.seed, stage_ms=stages))
-    await run.image(MAIN_IMAGE, job_image(made.images[0]), made.images[0].data)
+    await run.image(MAIN_IMAGE, job_image(made.images[0], result.credentials), made.images[0].data)
     for derivative in result.derivatives:
         image = made.images[derivative.image_index]
-        await run.image(derivative.name, job_image(image), image.data)
+        await run.image(derivative.name, job_image(image, derivative.credentials), image.data)
 
 
-def job_image(image: Image) -> job_pb2.JobImage:
+def job_image(image: Image, credentials: credentials_pb2.Credentials) -> job_pb2.JobImage:
     """What a job says about `image`."""
     info: image_pb2.ImageInfo = image.info
-    return job_pb2.JobImage(width=info.width, height=info.height, format=info.format)
+    return job_pb2.JobImage(width=info.width, height=info.height, format=info.format, credentials=credentials)

@@ -14,13 +14,14 @@ from imajin_servers.processing.focal.point import Focus
 from imajin_servers.processing.operations import Operation
 from imajin_servers.processing.pipeline import Made
 from imajin_servers.processing.settings import Encoding, FamilySettings
-from imajin_servers.runtime.credentials.sealing import Attached
+from imajin_servers.runtime.credentials.sealing import NOTHING
 
 FORMATS: dict[str, image_pb2.ImageFormat] = {
     "png": image_pb2.IMAGE_FORMAT_PNG,
     "jpeg": image_pb2.IMAGE_FORMAT_JPEG,
     "webp": image_pb2.IMAGE_FORMAT_WEBP,
     "avif": image_pb2.IMAGE_FORMAT_AVIF,
+    "gif": image_pb2.IMAGE_FORMAT_GIF,
     "raw": image_pb2.IMAGE_FORMAT_RAW_RGB8,
 }
 ENCODINGS: dict[int, Encoding] = {
@@ -72,7 +73,7 @@ def encoded(made: Made) -> image_pb2.EncodedImage:
         height=file.height,
         size_bytes=len(file.data),
         quality=file.quality,
-        credentials=file.credentials.to_proto() if file.credentials != Attached() else None,
+        credentials=file.credentials.to_proto() if file.credentials != NOTHING else None,
     )
 
 

@@ -94,10 +94,10 @@ class Cleaned:
         return file if picture.lineage is None else picture.lineage.signed(file, ["c2pa.edited.metadata"])
 
     def stripped(self, picture: Picture, encoders: Encoders) -> Encoded:
-        """The stripped file; encodes where there is none: bare pixels, and the first frame of an animated WebP."""
+        """The stripped file; encodes where there is none: bare pixels, GIF, and the first frame of an animated WebP."""
         source = picture.source
         match source.header.format:
-            case "raw":
+            case "raw" | "gif":
                 return encode(picture.pixels, Recipe("png"), encoders)
             case "webp" if source.header.frames > 1:
                 return encode(picture.pixels, Recipe("webp", lossless=True), encoders)

@@ -69,10 +69,11 @@ class Assembly:
         self.done = chunk.last
 
     def result(self) -> Image:
-        """The whole image. Raises ImageInvalid when chunks are missing."""
+        """The whole image, which is let go here: once. Raises ImageInvalid when chunks are missing."""
         if self.info is None or not self.done:
             raise ImageInvalid("the image ends before its last chunk")
         data = bytes(self.buffer)
+        self.buffer = bytearray()
         if self.info.sha256 and hashlib.sha256(data).digest() != self.info.sha256:
             raise ImageInvalid("the image does not match its SHA-256")
         return Image(self.info, data)

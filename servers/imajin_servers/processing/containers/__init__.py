@@ -5,14 +5,13 @@ Nothing here decodes a pixel, so limits can be held before any decoder sees the 
 
 from __future__ import annotations
 
-from imajin_servers.processing.containers import avif, jpeg, png, webp
+from imajin_servers.processing.containers import avif, gif, jpeg, png, webp
 from imajin_servers.processing.containers.header import Container, FileFormat, Header, Stripped
 from imajin_servers.runtime.errors import ImageInvalid
 
 __all__ = ["Container", "FileFormat", "Header", "Stripped", "sniff"]
 
 REFUSED = {
-    b"GIF8": "GIF",
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
     b"II+\x00": "BigTIFF",
@@ -26,18 +25,28 @@ REFUSED = {
     b"\x00\x00\x00\x0cjP  ": "JPEG 2000",
     b"%!PS": "PostScript",
 }
+BRANDS = {
+    b"heic": "HEIC",
+    b"heix": "HEIC",
+    b"hevc": "HEIC",
+    b"mif1": "HEIF",
+    b"isom": "MP4",
+    b"mp42": "MP4",
+    b"qt  ": "QuickTime",
+}
+"""What a file of boxes is, by its first brand."""
 
 
 def sniff(data: bytes) -> Container:
-    """The format of `data` by its first bytes. Raises ImageInvalid for what is no PNG, JPEG, WebP or AVIF."""
+    """The format of `data` by its first bytes. Raises ImageInvalid for what is no PNG, JPEG, WebP, AVIF or GIF."""
     if not data:
         raise ImageInvalid("the image is empty", metadata={"detected": "nothing"})
-    containers: tuple[Container, ...] = (png, jpeg, webp, avif)
+    containers: tuple[Container, ...] = (png, jpeg, webp, avif, gif)
     for container in containers:
         if container.recognises(data):
             return container
     raise ImageInvalid(
-        f"{kind_of(data)} is not taken; send PNG, JPEG, WebP or AVIF", metadata={"detected": kind_of(data)}
+        f"{kind_of(data)} is not taken; send PNG, JPEG, WebP, AVIF or GIF", metadata={"detected": kind_of(data)}
     )
 
 
@@ -46,6 +55,8 @@ def kind_of(data: bytes) -> str:
     for magic, name in REFUSED.items():
         if data.startswith(magic):
             return name
+    if data[4:8] == b"ftyp" and data[8:12] in BRANDS:
+        return BRANDS[data[8:12]]
     text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<svg", b"<?xml", b"<!doctype svg")) or b"<svg" in text:
         return "SVG"

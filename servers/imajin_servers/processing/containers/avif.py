@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from imajin_servers.processing.containers import av1
 from imajin_servers.processing.containers.boxes import Box, Reader, boxes, find
+from imajin_servers.processing.containers.edits import Edits, Span, gaps
 from imajin_servers.processing.containers.header import Header, Stripped
 from imajin_servers.processing.containers.items import META_SKIP, extents, item_entries, primary_size
 from imajin_servers.runtime.errors import ImageInvalid
@@ -70,19 +73,24 @@ def inspect(data: bytes) -> Header:
     width, height = primary_size(data, meta)
     if not (width and height):
         raise ImageInvalid(f"the AVIF says that it is {width} x {height} pixels")
-    check_pixels(data, meta, width * height)
+    check_pixels(data, meta, media(outer), width * height)
     icc = any(data[box.start : box.start + 4] in (b"prof", b"rICC") for box in colours(data, meta))
     return Header("avif", width, height, frames, icc=icc)
 
 
-def check_pixels(data: bytes, meta: Box, pixels: int) -> None:
+def media(outer: Sequence[Box]) -> list[Box]:
+    """The boxes that hold the bytes of items."""
+    return [box for box in outer if box.kind == b"mdat"]
+
+
+def check_pixels(data: bytes, meta: Box, rooms: Sequence[Box], pixels: int) -> None:
     """Raises ImageInvalid when the file is cut short, or when its bitstreams hold far more than `pixels`.
 
     Alpha, a gain map and the overhang of tiles are why they may hold some times more.
     """
     images = {item.id for item in item_entries(data, meta) if item.kind == b"av01"}
     streams: dict[int, list[bytes]] = {}
-    for identity, start, end in extents(data, meta):
+    for identity, start, end in extents(data, meta, rooms):
         if identity in images:
             streams.setdefault(identity, []).append(data[start:end])
     coded = sum(width * height for pieces in streams.values() for width, height in av1.frame_sizes(b"".join(pieces)))
@@ -101,58 +109,48 @@ def strip(data: bytes) -> Stripped:
     An animation becomes its still image, which is the first frame where it has a still image at all.
     """
     outer, meta = top_level(data)
-    edited = bytearray(data)
+    edits = Edits()
     removed: set[str] = set()
     end = max((box.end for box in outer if box.kind in TOP), default=0)
     for box in outer:
         if box.kind not in TOP:
             removed.add(NAMES.get(box.kind, "other"))
-            blank_box(edited, box)
+            edits.free(box)
         elif box.kind == b"free":
-            blank(edited, box.start, box.end)
+            edits.blank(box.start, box.end)
         elif box.kind == b"ftyp":
             for at in (box.start, *range(box.start + 8, box.end - 3, 4)):
-                edited[at : at + 4] = STILL.get(data[at : at + 4], data[at : at + 4])
+                if data[at : at + 4] in STILL:
+                    edits.put(at, STILL[data[at : at + 4]])
     if outer[-1].end < len(data):
         removed.add("trailing-data")
     if meta is not None:
-        removed |= strip_items(data, edited, outer, meta)
-    return Stripped(bytes(edited[:end]), tuple(sorted(removed)))
+        removed |= strip_items(data, edits, outer, meta)
+    return Stripped(edits.made(data, end), tuple(sorted(removed)))
 
 
-def strip_items(data: bytes, edited: bytearray, outer: list[Box], meta: Box) -> set[str]:
-    """Blanks the metadata items, and all media data that belongs to no item; returns the names of what was removed."""
+def strip_items(data: bytes, edits: Edits, outer: list[Box], meta: Box) -> set[str]:
+    """Blanks the metadata items, and all media data that belongs to no image; returns the names of what was removed."""
     removed: set[str] = set()
     for box in boxes(data, meta.start + META_SKIP, meta.end):
         if box.kind not in META:
             removed.add(NAMES.get(box.kind, "other"))
-            blank_box(edited, box)
+            edits.free(box)
     metadata_items: set[int] = set()
     for item in item_entries(data, meta):
-        blank(edited, *item.names)
+        edits.blank(*item.names)
         if item.kind in METADATA_ITEMS:
             removed.add(NAMES[item.kind])
             metadata_items.add(item.id)
-            edited[item.kind_at : item.kind_at + 4] = b"free"
-    pieces = list(extents(data, meta))
-    for box in outer:
-        if box.kind == b"mdat":
-            blank(edited, box.start, box.end)
-    for _, start, end in pieces:
-        edited[start:end] = data[start:end]
-    # Last, so that a metadata item which claims bytes of an image leaves none of itself behind.
-    for identity, start, end in pieces:
+            edits.put(item.kind_at, b"free")
+    images: list[Span] = []
+    for identity, start, end in extents(data, meta, media(outer)):
+        # What a metadata item claims goes, though an image claims it too.
         if identity in metadata_items:
-            blank(edited, start, end)
+            edits.blank(start, end)
+        else:
+            images.append((start, end))
+    for box in (*media(outer), *find(data, meta, b"idat", skip=META_SKIP)):
+        for start, end in gaps(box.start, box.end, images):
+            edits.blank(start, end)
     return removed
-
-
-def blank_box(edited: bytearray, box: Box) -> None:
-    """Makes `box` a `free` box full of zeros."""
-    edited[box.begin + 4 : box.begin + 8] = b"free"
-    blank(edited, box.start, box.end)
-
-
-def blank(edited: bytearray, start: int, end: int) -> None:
-    """Zeros from `start` up to `end`."""
-    edited[start:end] = bytes(end - start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-FileFormat = Literal["png", "jpeg", "webp", "avif", "raw"]
+FileFormat = Literal["png", "jpeg", "webp", "avif", "gif", "raw"]
 MAX_BLOCKS = 65_536
 """Chunks, segments or boxes of one file. Real files have some thousand; more is made to keep a parser busy."""
 
@@ -22,6 +22,10 @@ class Header:
     """EXIF orientation, 1 to 8; 1 where there is none."""
     icc: bool = False
     """Whether a colour profile is inside."""
+    packed: int = 0
+    """Bytes that hold the pixels of the first frame."""
+    least: int = 0
+    """Bytes that so many pixels take at least in this format, however plain they are; 0 where there is no such bound."""
 
     @property
     def upright(self) -> tuple[int, int]:

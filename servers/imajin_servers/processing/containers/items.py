@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from imajin_servers.processing.containers.boxes import Box, Reader, boxes, find
@@ -45,10 +45,14 @@ def item_entries(data: bytes, meta: Box) -> Iterator[Item]:
             yield Item(identity, data[kind_at : kind_at + 4], kind_at, (kind_at + 4, entry.end))
 
 
-def extents(data: bytes, meta: Box) -> Iterator[tuple[int, int, int]]:
-    """Item id, first byte and end in the file of every piece of every item."""
+def extents(data: bytes, meta: Box, media: Sequence[Box]) -> Iterator[tuple[int, int, int]]:
+    """Item id, first byte and end in the file of every piece of every item.
+
+    Raises ImageInvalid for a piece that lies in none of the `media` boxes (`mdat`) and not in `idat`: an item could be the
+    tables themselves.
+    """
     pieces = total = 0
-    within = next(find(data, meta, b"idat", skip=META_SKIP), None)
+    within = list(find(data, meta, b"idat", skip=META_SKIP))[:1]
     for table in find(data, meta, b"iloc", skip=META_SKIP):
         reader = Reader(data, table)
         version, _ = reader.version()
@@ -64,12 +68,13 @@ def extents(data: bytes, meta: Box) -> Iterator[tuple[int, int, int]]:
                 reader.uint(index_size)
                 start = base + reader.uint(offset_size)
                 length = reader.uint(length_size)
-                bound = len(data)
-                if method == 1 and within is not None:
-                    start, bound = start + within.start, within.end
-                if start > bound or start + length > bound:
+                if method == 1 and within:
+                    start += within[0].start
+                rooms = within if method == 1 else media
+                room = next((box for box in rooms if box.start <= start <= start + length <= box.end), None)
+                if room is None:
                     raise ImageInvalid("the AVIF is cut short")
-                end = start + length if length else bound
+                end = start + length if length else room.end
                 pieces, total = pieces + 1, total + end - start
                 # Items of a sound file don't share bytes; one piece named a million times is made to cost memory.
                 if pieces > MAX_PIECES or total > 2 * len(data):

@@ -13,6 +13,9 @@ from imajin_servers.runtime.errors import ImageInvalid
 
 SOI, EOI, SOS, APP0, APP1, APP2, APP13, APP14, COM = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+HUFFMAN = {0xC0, 0xC1, 0xC2}
+DENSEST = 512
+"""Pixels that a byte can stand for at most: Huffman codes take a bit or more for each block of 8 x 8."""
 ALONE = {0x01, *range(0xD0, 0xD8)}
 MAX_SCANS = 100
 """A progressive file costs one pass over all its pixels per scan; encoders write about ten."""
@@ -77,7 +80,8 @@ def segments(data: bytes) -> Iterator[Segment]:
 def inspect(data: bytes) -> Header:
     """Reads what the file says about its image."""
     size: tuple[int, int] | None = None
-    turned, icc, scanned = 1, False, False
+    turned, icc, scanned = 1, False, 0
+    huffman = False
     for segment in segments(data):
         payload = data[segment.payload : min(segment.end, segment.payload + 64)]
         if segment.marker in FRAMES:
@@ -89,20 +93,24 @@ def inspect(data: bytes) -> Header:
             if not (width and height):
                 raise ImageInvalid(f"the JPEG says that it is {width} x {height} pixels")
             size = width, height
+            huffman = segment.marker in HUFFMAN
         elif segment.marker == APP1 and payload.startswith(EXIF):
             turned = orientation.read(data[segment.payload : segment.end])
         elif segment.marker == APP2 and payload.startswith(ICC):
             icc = True
-        scanned = scanned or segment.marker == SOS
+        if segment.marker == SOS:
+            scanned += segment.end - segment.payload
     if size is None or not scanned:
         raise ImageInvalid("the JPEG has no pixels")
-    return Header("jpeg", *size, orientation=turned, icc=icc)
+    least = size[0] * size[1] // DENSEST if huffman else 0
+    return Header("jpeg", *size, orientation=turned, icc=icc, packed=scanned, least=least)
 
 
 def strip(data: bytes) -> Stripped:
     """Copies the segments that make pixels and colour; a turn that EXIF asks for is kept in an EXIF block of its own."""
     removed: set[str] = set()
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
+    view = memoryview(data)
     turned, last = 1, 2
     for segment in segments(data):
         payload = data[segment.payload : min(segment.end, segment.payload + 64)]
@@ -113,7 +121,7 @@ def strip(data: bytes) -> Stripped:
             if len(payload) >= 14 and payload[12] and payload[13]:
                 removed.add("thumbnail")
         elif name is None:
-            pieces.append(data[segment.begin : segment.end])
+            pieces.append(view[segment.begin : segment.end])
         else:
             removed.add(name)
             if name == "exif":
@@ -123,9 +131,9 @@ def strip(data: bytes) -> Stripped:
     if turned != 1:
         block = EXIF + orientation.write(turned)
         # After JFIF, which must come first where it is.
-        place = 1 if pieces and pieces[0].startswith(b"\xff\xe0") else 0
+        place = 1 if pieces and bytes(pieces[0][:2]) == b"\xff\xe0" else 0
         pieces.insert(place, b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block)
-    return Stripped(b"\xff\xd8" + b"".join(pieces), tuple(sorted(removed)))
+    return Stripped(b"".join([b"\xff\xd8", *pieces]), tuple(sorted(removed)))
 
 
 def metadata_name(marker: int, payload: bytes) -> str | None:

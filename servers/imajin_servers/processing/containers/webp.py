@@ -91,30 +91,32 @@ def bitstream_size(kind: bytes, head: bytes) -> tuple[int, int]:
 def strip(data: bytes) -> Stripped:
     """Copies the chunks that make pixels and colour; a turn that EXIF asks for is kept in an EXIF block of its own."""
     removed: set[str] = set()
-    pieces: list[bytes] = []
-    turned, extended = 1, -1
+    pieces: list[bytes | bytearray | memoryview] = []
+    view = memoryview(data)
+    turned = 1
+    extended: bytearray | None = None
     for kind, start, end in chunks(data):
-        if kind == b"VP8X":
-            extended = len(pieces)
-        if kind in KEPT:
-            pieces.append(chunk(kind, data[start:end]))
-            continue
-        if kind == b"EXIF":
-            turned = orientation.read(data[start:end])
-        removed.add(NAMES.get(kind, "other"))
+        if kind == b"VP8X" and end - start >= 10:
+            extended = bytearray(data[start:end])
+            pieces += [view[start - 8 : start], extended, padding(start, end)]
+        elif kind in KEPT:
+            pieces += [view[start - 8 : end], padding(start, end)]
+        else:
+            if kind == b"EXIF":
+                turned = orientation.read(data[start:end])
+            removed.add(NAMES.get(kind, "other"))
     if riff_end(data) < len(data):
         removed.add("trailing-data")
-    if extended >= 0:
-        head = bytearray(pieces[extended])
-        head[8] &= ~(EXIF_FLAG | XMP_FLAG)
+    if extended is not None:
+        extended[0] &= ~(EXIF_FLAG | XMP_FLAG)
         if turned != 1:
-            head[8] |= EXIF_FLAG
-            pieces.append(chunk(b"EXIF", orientation.write(turned)))
-        pieces[extended] = bytes(head)
-    body = b"WEBP" + b"".join(pieces)
-    return Stripped(b"RIFF" + struct.pack("<I", len(body)) + body, tuple(sorted(removed)))
+            extended[0] |= EXIF_FLAG
+            block = orientation.write(turned)
+            pieces += [b"EXIF", struct.pack("<I", len(block)), block]
+    length = 4 + sum(map(len, pieces))
+    return Stripped(b"".join([b"RIFF", struct.pack("<I", length), b"WEBP", *pieces]), tuple(sorted(removed)))
 
 
-def chunk(kind: bytes, payload: bytes) -> bytes:
-    """One chunk with its length, padded to an even one."""
-    return kind + struct.pack("<I", len(payload)) + payload + b"\x00" * (len(payload) & 1)
+def padding(start: int, end: int) -> bytes:
+    """What makes the length of a payload even."""
+    return b"\x00" * (end - start & 1)

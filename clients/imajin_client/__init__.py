@@ -10,6 +10,7 @@
 """
 
 from imajin_client.client import AsyncClient
+from imajin_client.credentials import Manifest, Mark, Verification
 from imajin_client.describing import Classification, Description, Prompt, Reasoning
 from imajin_client.errors import ImajinError
 from imajin_client.generating import Model, TextOverlay, Watermark
@@ -42,6 +43,8 @@ __all__ = [
     "JobImage",
     "Lease",
     "LeaseInfo",
+    "Manifest",
+    "Mark",
     "Model",
     "Plan",
     "Preview",
@@ -51,5 +54,6 @@ __all__ = [
     "Reasoning",
     "Revoke",
     "TextOverlay",
+    "Verification",
     "Watermark",
 ]

@@ -88,6 +88,8 @@ async def test_the_client_drives_every_rpc(suite: Any, photo: bytes) -> None:
         ]
         assert (await client.clip_focal(photo, 100, 200)).image.pil().size == (100, 200)
         assert 0 <= (await client.focal_point(photo)).x <= 1
+        assert (await client.verify(drawn[-1].data)).verdict == "generated"
+        assert (await client.verify(photo)).verdict == "none"
 
         assert "hero" in await client.sizes()
         assert "hero" in await client.families()

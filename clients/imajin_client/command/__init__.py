@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from imajin_client.addresses import SERVERS
-from imajin_client.command import demo, describe, doctor, generate, jobs, models, process, running, sizes, up, verify, vram
+from imajin_client.command import (
+    demo,
+    describe,
+    doctor,
+    generate,
+    jobs,
+    models,
+    process,
+    running,
+    sizes,
+    up,
+    verify,
+    vram,
+)
 
 app = typer.Typer(
     name="imajin",

@@ -40,7 +40,9 @@ def judged(source: Source, seal: Seal) -> Report | None:
     if not source.signed:
         return None
     if source.manifest_bytes > MAX_MANIFEST_BYTES:
-        return Report.broken(f"the manifest has {source.manifest_bytes} bytes; more than {MAX_MANIFEST_BYTES} are not read")
+        return Report.broken(
+            f"the manifest has {source.manifest_bytes} bytes; more than {MAX_MANIFEST_BYTES} are not read"
+        )
     found = seal.store.read(source.signed, source.header.format)
     return found if found is not None else Report.broken("there is something where a manifest belongs, but no manifest")
 

@@ -28,9 +28,7 @@ class Provenance:
 
     def to_proto(self) -> credentials_pb2.Provenance:
         """The contract's message."""
-        return credentials_pb2.Provenance(
-            generated=self.generated, content_id=self.content_id, manifest=self.manifest
-        )
+        return credentials_pb2.Provenance(generated=self.generated, content_id=self.content_id, manifest=self.manifest)
 
     @classmethod
     def from_proto(cls, message: credentials_pb2.Provenance) -> Provenance:
@@ -48,6 +46,10 @@ class Attached:
     def to_proto(self) -> credentials_pb2.Credentials:
         """The contract's message."""
         return credentials_pb2.Credentials(manifest=self.manifest, content_id=self.content_id)
+
+
+NOTHING = Attached()
+"""What an image carries that no model made."""
 
 
 def utc_now() -> datetime:

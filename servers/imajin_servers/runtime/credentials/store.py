@@ -1,5 +1,6 @@
 """Manifests into files and out of them, by the C2PA SDK. Blocking, safe in threads; nothing here uses the network unless a
-time stamp authority is set."""
+time stamp authority is set.
+"""
 
 from __future__ import annotations
 
@@ -92,9 +93,7 @@ class Credentials:
         """The manifest before it is signed."""
         import c2pa
 
-        builder = c2pa.Builder.from_json(
-            json.dumps(definition(statement, media_type, title, content_id)), self.context
-        )
+        builder = c2pa.Builder.from_json(json.dumps(definition(statement, media_type, title, content_id)), self.context)
         parent = getattr(statement, "parent", None)
         if isinstance(parent, Parent):
             if parent.archive:

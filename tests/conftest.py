@@ -1,0 +1,16 @@
+"""What every test needs: a place of its own for the key that servers make at their first start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def credentials_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers that tests build keep their development key out of the working folder."""
+    os.environ["IMAJIN_CREDENTIALS_DIRECTORY"] = str(tmp_path_factory.mktemp("credentials"))
+    yield
+    del os.environ["IMAJIN_CREDENTIALS_DIRECTORY"]

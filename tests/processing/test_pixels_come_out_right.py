@@ -12,6 +12,7 @@ from imajin_servers.processing.decode import Picture, decode, inspect
 from imajin_servers.processing.encode import Recipe, encode
 from imajin_servers.processing.resize import resize
 from imajin_servers.processing.settings import Encoders, Limits
+from imajin_servers.runtime.errors import ImageInvalid
 
 ORANGE = (230, 120, 40)
 Pixels = np.ndarray
@@ -77,6 +78,22 @@ def test_a_palette_with_graded_transparency_keeps_it() -> None:
     image.putpalette([0, 0, 0, *ORANGE])
     picture = opened(file_of(image, "PNG", transparency=bytes([0, 77])))
     assert centre(picture) == (*ORANGE, 77)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_png_pixels_are_those_that_pillow_finds(astronaut: Image.Image, mode: str) -> None:
+    image = astronaut.convert(mode)
+    if mode == "RGBA":
+        image.putalpha(astronaut.getchannel(1))
+    data = file_of(image.crop((3, 5, 260, 300)), "PNG")
+    assert np.array_equal(np.asarray(opened(data).pixels), np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_a_png_with_a_damaged_piece_is_refused(astronaut: Image.Image) -> None:
+    data = bytearray(file_of(astronaut.crop((0, 0, 64, 64)), "PNG"))
+    data[len(data) // 2] ^= 0x10
+    with pytest.raises(ImageInvalid):
+        opened(bytes(data))
 
 
 def test_sixteen_bit_colour_is_narrowed(photographs: object) -> None:

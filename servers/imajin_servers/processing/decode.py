@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
 
-from imajin_servers.processing import limits
+from imajin_servers.processing import limits, metrics, wuffs
 from imajin_servers.processing.containers import Header, sniff
 from imajin_servers.processing.containers.manifests import manifest_bytes
 from imajin_servers.processing.settings import Limits
@@ -107,6 +107,12 @@ def inspect_raw(data: bytes, width: int, height: int, bounds: Limits) -> Source:
 
 def decode(source: Source) -> Picture:
     """Decodes the first frame. Raises ImageInvalid when the pixels are cut short or damaged."""
+    with metrics.DECODE.labels(source.header.format).time():
+        return decoded(source)
+
+
+def decoded(source: Source) -> Picture:
+    """The first frame. Raises ImageInvalid."""
     header = source.header
     if header.format == "raw":
         return Picture(Image.frombytes("RGB", (header.width, header.height), source.clean), source)
@@ -114,11 +120,14 @@ def decode(source: Source) -> Picture:
         image = Image.open(io.BytesIO(source.clean), formats=[header.format.upper()])
         if image.size != (header.width, header.height) and image.size != header.upright:
             raise ImageInvalid("the image's pixels differ in size from what its file says")
+        icc = image.info.get("icc_profile")
+        if header.format == "png":
+            image = wuffs.pixels(source.clean, image) or image
         image.load()
         # AVIF turns are boxes that Pillow reports as EXIF; for the rest our own reader has the turn.
         turn = image.getexif().get(ORIENTATION, 1) if header.format == "avif" else header.orientation
         upright = image.transpose(TURNS[turn]) if turn in TURNS else image
-        return Picture(to_srgb(upright, image.info.get("icc_profile")), source)
+        return Picture(to_srgb(upright, icc), source)
     except (ImageInvalid, MemoryError):
         raise
     except Exception as error:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
+from imajin_servers.processing import metrics
 from imajin_servers.runtime.errors import QueueFull
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class Workshop:
         if self.calls >= self.max_calls:
             raise self.full(f"{self.calls} images are being processed or wait")
         self.calls += 1
+        metrics.CALLS.set(self.calls)
         began = self.clock()
         bench = Bench(self)
         try:
@@ -80,11 +82,13 @@ class Reserve:
         if self.workshop.bytes + count > self.workshop.max_bytes and self.workshop.bytes > 0:
             raise self.workshop.full(f"{self.workshop.bytes} bytes of images are being processed")
         self.workshop.bytes += count
+        metrics.BYTES.set(self.workshop.bytes)
         self.held += count
 
     def free(self) -> None:
         """Gives all of them back."""
         self.workshop.bytes -= self.held
+        metrics.BYTES.set(self.workshop.bytes)
         self.held = 0
 
 
@@ -108,7 +112,13 @@ class Bench:
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs `work` in a thread. When this is cancelled, work that waits is dropped; work that runs ends in its own time."""
-        future = self.workshop.threads.submit(work, *arguments)
+        asked = time.monotonic()
+
+        def begun() -> T:
+            metrics.WAIT.observe(time.monotonic() - asked)
+            return work(*arguments)
+
+        future = self.workshop.threads.submit(begun)
         self.running += 1
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: call_soon(loop, self.ended))
@@ -129,6 +139,7 @@ class Bench:
         if self.closed and self.running == 0:
             self.reserve.free()
             self.workshop.calls -= 1
+            metrics.CALLS.set(self.workshop.calls)
             self.closed = False
 
 

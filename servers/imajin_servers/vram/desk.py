@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from imajin_servers.runtime.errors import LeaseLost
+from imajin_servers.vram import metrics
 from imajin_servers.vram.book import Book
 from imajin_servers.vram.claims import FOREVER, Ask, Claim
 from imajin_servers.vram.devices import Driver, DriverFailed
@@ -59,6 +60,7 @@ class Desk:
             for entry in self.journal.read():
                 self.ledger.adopt(**vars(entry))
         await self.read_drivers()
+        metrics.stands(self.ledger.book)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.keep_time())]
             if self.drivers:
@@ -131,11 +133,13 @@ class Desk:
     def deliver(self, version: int) -> None:
         """Brings letters to their mailboxes; notes and shows what differs from `version`."""
         for event in self.ledger.take_events():
+            metrics.happened(event, self.clock.now)
             mailbox = self.mailboxes.get(event.claim)
             if mailbox is not None:
                 mailbox.post(event)
         self.stirred.set()
         if self.ledger.version != version:
+            metrics.stands(self.ledger.book)
             if self.journal is not None:
                 self.journal.write(self.ledger.book.holders())
             self.changed.set()

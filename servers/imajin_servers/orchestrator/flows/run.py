@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from imajin.common.v1 import image_pb2, progress_pb2
 from imajin.job.v1 import job_pb2
+from imajin_servers.orchestrator import metrics
 from imajin_servers.orchestrator.jobs.store import JobStore
 from imajin_servers.orchestrator.jobs.watching import Watchers
 
@@ -44,4 +45,6 @@ class Run:
         """Notes how long a stage took, once it went well."""
         began = time.perf_counter()
         yield
-        await self.note(job_pb2.Job(stage_ms={name: (time.perf_counter() - began) * 1000}))
+        seconds = time.perf_counter() - began
+        metrics.STAGE.labels(name).observe(seconds)
+        await self.note(job_pb2.Job(stage_ms={name: seconds * 1000}))

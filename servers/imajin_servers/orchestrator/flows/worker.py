@@ -9,6 +9,7 @@ import structlog
 
 from imajin.common.v1 import error_pb2
 from imajin.job.v1 import job_pb2
+from imajin_servers.orchestrator import metrics
 from imajin_servers.orchestrator.clock import Clock
 from imajin_servers.orchestrator.flows.run import Run
 from imajin_servers.orchestrator.jobs.store import JobStore, Submission, Work
@@ -78,6 +79,7 @@ class Worker:
         job_id = work.job.job_id
         task = asyncio.create_task(self.work(work), name=f"job {job_id}")
         self.running[job_id] = task
+        metrics.RUNNING.set(len(self.running))
         if job_id in self.cancelling:
             task.cancel()
         ending = asyncio.create_task(self.see_through(job_id, task), name=f"end of job {job_id}")
@@ -103,6 +105,7 @@ class Worker:
             log.error("the end of a job could not be kept", job_id=job_id, exc_info=failure)
         finally:
             del self.running[job_id]
+            metrics.RUNNING.set(len(self.running))
             self.cancelling.discard(job_id)
             self.news.set()
 

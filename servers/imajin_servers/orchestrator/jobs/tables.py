@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from imajin.common.v1 import error_pb2, progress_pb2
 from imajin.job.v1 import job_pb2
+from imajin_servers.orchestrator import metrics
 from imajin_servers.orchestrator.jobs.results import Results
 from imajin_servers.orchestrator.jobs.schema import opened
 from imajin_servers.orchestrator.jobs.store import FINAL, JobPage, Submission, Work
@@ -194,6 +195,7 @@ class JobTables:
             )
             if was_queued:
                 self.renumber()
+            metrics.ended(job)
             return job
 
     def cancel(self, job_id: str) -> job_pb2.Job:
@@ -271,6 +273,7 @@ class JobTables:
         rows = self.db.execute(
             "SELECT body FROM jobs WHERE status = ? ORDER BY priority DESC, number", (job_pb2.JOB_STATUS_QUEUED,)
         ).fetchall()
+        metrics.QUEUED.set(len(rows))
         for position, (body,) in enumerate(rows, start=1):
             job = job_pb2.Job.FromString(body)
             if job.progress.queued.position != position:

@@ -67,7 +67,7 @@ class ImageChunk(_message.Message):
     def __init__(self, image_index: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., info: _Optional[_Union[ImageInfo, _Mapping]] = ..., last: _Optional[bool] = ...) -> None: ...
 
 class EncodedImage(_message.Message):
-    __slots__ = ("name", "image_data", "image_index", "format", "width", "height", "size_bytes", "quality", "credentials")
+    __slots__ = ("name", "image_data", "image_index", "format", "width", "height", "size_bytes", "quality", "credentials", "file_name", "score")
     NAME_FIELD_NUMBER: _ClassVar[int]
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     IMAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,8 @@ class EncodedImage(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
     name: str
     image_data: bytes
     image_index: int
@@ -86,7 +88,9 @@ class EncodedImage(_message.Message):
     size_bytes: int
     quality: int
     credentials: _credentials_pb2.Credentials
-    def __init__(self, name: _Optional[str] = ..., image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., quality: _Optional[int] = ..., credentials: _Optional[_Union[_credentials_pb2.Credentials, _Mapping]] = ...) -> None: ...
+    file_name: str
+    score: float
+    def __init__(self, name: _Optional[str] = ..., image_data: _Optional[bytes] = ..., image_index: _Optional[int] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., quality: _Optional[int] = ..., credentials: _Optional[_Union[_credentials_pb2.Credentials, _Mapping]] = ..., file_name: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Preview(_message.Message):
     __slots__ = ("image_data", "info", "step")

@@ -26,10 +26,11 @@ from imajin.common.v1 import credentials_pb2 as imajin_dot_common_dot_v1_dot_cre
 from imajin.common.v1 import finishing_pb2 as imajin_dot_common_dot_v1_dot_finishing__pb2
 from imajin.common.v1 import image_pb2 as imajin_dot_common_dot_v1_dot_image__pb2
 from imajin.common.v1 import progress_pb2 as imajin_dot_common_dot_v1_dot_progress__pb2
+from imajin.processing.v1 import page_pb2 as imajin_dot_processing_dot_v1_dot_page__pb2
 from imajin.processing.v1 import verify_pb2 as imajin_dot_processing_dot_v1_dot_verify__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%imajin/processing/v1/processing.proto\x12\x14imajin.processing.v1\x1a\"imajin/common/v1/credentials.proto\x1a imajin/common/v1/finishing.proto\x1a\x1cimajin/common/v1/image.proto\x1a\x1fimajin/common/v1/progress.proto\x1a!imajin/processing/v1/verify.proto\"\x81\x01\n\x0eProcessRequest\x12\x31\n\x04spec\x18\x01 \x01(\x0b\x32!.imajin.processing.v1.ProcessSpecH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\xa0\x02\n\x0bProcessSpec\x12(\n\nimage_data\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\timageData\x12H\n\noperations\x18\x02 \x03(\x0e\x32\x1f.imajin.processing.v1.OperationB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x17\n\x06\x66\x61mily\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12$\n\x04size\x18\x04 \x01(\x0b\x32\x16.imajin.common.v1.Size\x12,\n\x0b\x66ocal_point\x18\x05 \x01(\x0b\x32\x17.imajin.common.v1.Point\x12\x30\n\nprovenance\x18\x06 \x01(\x0b\x32\x1c.imajin.common.v1.Provenance\"\xb0\x01\n\x0fProcessResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12\x35\n\x06result\x18\x03 \x01(\x0b\x32#.imajin.processing.v1.ProcessResultH\x00\x42\x07\n\x05\x65vent\"\xab\x03\n\rProcessResult\x12\x1d\n\nimage_data\x18\x01 \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x12\n\nsize_bytes\x18\x06 \x01(\r\x12\x30\n\x08variants\x18\x07 \x03(\x0b\x32\x1e.imajin.common.v1.EncodedImage\x12\x33\n\x0b\x64\x65rivatives\x18\x08 \x03(\x0b\x32\x1e.imajin.common.v1.EncodedImage\x12\x31\n\x0b\x66ocal_point\x18\t \x01(\x0b\x32\x1c.imajin.common.v1.FocalPoint\x12\x36\n\x08metadata\x18\n \x01(\x0b\x32$.imajin.processing.v1.SourceMetadata\x12\x32\n\x0b\x63redentials\x18\x0b \x01(\x0b\x32\x1d.imajin.common.v1.Credentials\"\xcc\x01\n\x0eSourceMetadata\x12-\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\r\x12\x11\n\thas_alpha\x18\x05 \x01(\x08\x12\x0e\n\x06\x66rames\x18\x06 \x01(\r\x12\x0f\n\x07removed\x18\x07 \x03(\t\x12\x11\n\tdecode_ms\x18\x08 \x01(\x02\x12\x11\n\tencode_ms\x18\t \x01(\x02\"\x8f\x01\n\x18\x43reateDerivativesRequest\x12\x35\n\x04spec\x18\x01 \x01(\x0b\x32%.imajin.processing.v1.DerivativesSpecH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\xf4\x01\n\x0f\x44\x65rivativesSpec\x12(\n\nimage_data\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\timageData\x12\x17\n\x06\x66\x61mily\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12#\n\x06widths\x18\x03 \x03(\rB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07*\x05\x18\x80@(\x10\x12G\n\x07\x66ormats\x18\x04 \x03(\x0e\x32\x1d.imajin.common.v1.ImageFormatB\x17\xbaH\x14\x92\x01\x11\x10\x04\x18\x01\"\x0b\x82\x01\x08\x18\x01\x18\x02\x18\x03\x18\x04\x12\x30\n\nprovenance\x18\x05 \x01(\x0b\x32\x1c.imajin.common.v1.Provenance\"\xbe\x01\n\x19\x43reateDerivativesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12\x39\n\x06result\x18\x03 \x01(\x0b\x32\'.imajin.processing.v1.DerivativesResultH\x00\x42\x07\n\x05\x65vent\"\x80\x01\n\x11\x44\x65rivativesResult\x12\x33\n\x0b\x64\x65rivatives\x18\x01 \x03(\x0b\x32\x1e.imajin.common.v1.EncodedImage\x12\x36\n\x08metadata\x18\x02 \x01(\x0b\x32$.imajin.processing.v1.SourceMetadata\"\x85\x01\n\x10\x43lipFocalRequest\x12\x33\n\x04spec\x18\x01 \x01(\x0b\x32#.imajin.processing.v1.ClipFocalSpecH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\xc4\x03\n\rClipFocalSpec\x12(\n\nimage_data\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\timageData\x12\x1d\n\x05width\x18\x02 \x01(\rB\x0e\xe2\x41\x01\x02\xbaH\x07*\x05\x18\x80@(\x01\x12\x1e\n\x06height\x18\x03 \x01(\rB\x0e\xe2\x41\x01\x02\xbaH\x07*\x05\x18\x80@(\x01\x12\x38\n\x0b\x66ocal_point\x18\x04 \x01(\x0b\x32\x17.imajin.common.v1.PointR\nfocalPoint\x12\x39\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x06\x12\x18\n\x07quality\x18\x06 \x01(\rB\x07\xbaH\x04*\x02\x18\x64\x12\x33\n\x0ctext_overlay\x18\x07 \x01(\x0b\x32\x1d.imajin.common.v1.TextOverlay\x12.\n\twatermark\x18\x08 \x01(\x0b\x32\x1b.imajin.common.v1.Watermark\x12$\n\x0bmax_upscale\x18\t \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\x80\x41-\x00\x00\x00\x00\x12\x30\n\nprovenance\x18\n \x01(\x0b\x32\x1c.imajin.common.v1.Provenance\"\x84\x01\n\x11\x43lipFocalResponse\x12-\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12\x37\n\x06result\x18\x02 \x01(\x0b\x32%.imajin.processing.v1.ClipFocalResultH\x00\x42\x07\n\x05\x65vent\"\xd0\x02\n\x0f\x43lipFocalResult\x12\x1d\n\nimage_data\x18\x01 \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x12\n\nsize_bytes\x18\x06 \x01(\r\x12=\n\x0b\x66ocal_point\x18\x07 \x01(\x0b\x32\x1c.imajin.common.v1.FocalPointR\nfocalPoint\x12#\n\x04\x63rop\x18\x08 \x01(\x0b\x32\x15.imajin.common.v1.Box\x12\x0f\n\x07upscale\x18\t \x01(\x02\x12\x32\n\x0b\x63redentials\x18\n \x01(\x0b\x32\x1d.imajin.common.v1.Credentials\"\x93\x01\n\x17\x44\x65tectFocalPointRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32*.imajin.processing.v1.DetectFocalPointSpecH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"@\n\x14\x44\x65tectFocalPointSpec\x12(\n\nimage_data\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\timageData\"M\n\x18\x44\x65tectFocalPointResponse\x12\x31\n\x0b\x66ocal_point\x18\x01 \x01(\x0b\x32\x1c.imajin.common.v1.FocalPoint\"\x15\n\x13ListFamiliesRequest\"\xc9\x01\n\x14ListFamiliesResponse\x12J\n\x08\x66\x61milies\x18\x01 \x03(\x0b\x32\x38.imajin.processing.v1.ListFamiliesResponse.FamiliesEntry\x12\x16\n\x0e\x64\x65\x66\x61ult_family\x18\x02 \x01(\t\x1aM\n\rFamiliesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.imajin.processing.v1.Family:\x02\x38\x01\"H\n\x06\x46\x61mily\x12\x0e\n\x06widths\x18\x01 \x03(\r\x12.\n\x07\x66ormats\x18\x02 \x03(\x0e\x32\x1d.imajin.common.v1.ImageFormat*\xc9\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x16\n\x12OPERATION_SANITIZE\x10\x01\x12\x16\n\x12OPERATION_OPTIMIZE\x10\x02\x12\x1a\n\x16OPERATION_CONVERT_WEBP\x10\x03\x12\x19\n\x15OPERATION_DERIVATIVES\x10\x04\x12 \n\x1cOPERATION_DETECT_FOCAL_POINT\x10\x05\x12\x18\n\x14OPERATION_CLIP_FOCAL\x10\x06\x32\xaf\x06\n\x11ProcessingService\x12r\n\x07Process\x12$.imajin.processing.v1.ProcessRequest\x1a%.imajin.processing.v1.ProcessResponse\"\x16\x82\xd3\xe4\x93\x02\x10\"\x08/process:\x04spec(\x01\x30\x01\x12\x94\x01\n\x11\x43reateDerivatives\x12..imajin.processing.v1.CreateDerivativesRequest\x1a/.imajin.processing.v1.CreateDerivativesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0c/derivatives:\x04spec(\x01\x30\x01\x12\x87\x01\n\tClipFocal\x12&.imajin.processing.v1.ClipFocalRequest\x1a\'.imajin.processing.v1.ClipFocalResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x17/derivatives/clip-focal:\x04spec(\x01\x30\x01\x12\x9c\x01\n\x10\x44\x65tectFocalPoint\x12-.imajin.processing.v1.DetectFocalPointRequest\x1a..imajin.processing.v1.DetectFocalPointResponse\"\'\x82\xd3\xe4\x93\x02!\"\x0c/focal-point:\x04specb\x0b\x66ocal_point(\x01\x12l\n\x06Verify\x12#.imajin.processing.v1.VerifyRequest\x1a$.imajin.processing.v1.VerifyResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\x07/verify:\x04spec(\x01\x12x\n\x0cListFamilies\x12).imajin.processing.v1.ListFamiliesRequest\x1a*.imajin.processing.v1.ListFamiliesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/familiesB\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.protoz\x1fgoogle/api/field_behavior.proto')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%imajin/processing/v1/processing.proto\x12\x14imajin.processing.v1\x1a\"imajin/common/v1/credentials.proto\x1a imajin/common/v1/finishing.proto\x1a\x1cimajin/common/v1/image.proto\x1a\x1fimajin/common/v1/progress.proto\x1a\x1fimajin/processing/v1/page.proto\x1a!imajin/processing/v1/verify.proto\"\x81\x01\n\x0eProcessRequest\x12\x31\n\x04spec\x18\x01 \x01(\x0b\x32!.imajin.processing.v1.ProcessSpecH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\xf7\x02\n\x0bProcessSpec\x12(\n\nimage_data\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\timageData\x12H\n\noperations\x18\x02 \x03(\x0e\x32\x1f.imajin.processing.v1.OperationB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x17\n\x06\x66\x61mily\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12$\n\x04size\x18\x04 \x01(\x0b\x32\x16.imajin.common.v1.Size\x12,\n\x0b\x66ocal_point\x18\x05 \x01(\x0b\x32\x17.imajin.common.v1.Point\x12\x30\n\nprovenance\x18\x06 \x01(\x0b\x32\x1c.imajin.common.v1.Provenance\x12\'\n\x0etarget_quality\x18\x07 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\xc8\x42-\x00\x00\x00\x00\x12,\n\x04page\x18\x08 \x01(\x0b\x32\x1e.imajin.processing.v1.PageSpec\"\xb0\x01\n\x0fProcessResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12\x35\n\x06result\x18\x03 \x01(\x0b\x32#.imajin.processing.v1.ProcessResultH\x00\x42\x07\n\x05\x65vent\"\x88\x04\n\rProcessResult\x12\x1d\n\nimage_data\x18\x01 \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x12\n\nsize_bytes\x18\x06 \x01(\r\x12\x30\n\x08variants\x18\x07 \x03(\x0b\x32\x1e.imajin.common.v1.EncodedImage\x12\x33\n\x0b\x64\x65rivatives\x18\x08 \x03(\x0b\x32\x1e.imajin.common.v1.EncodedImage\x12\x31\n\x0b\x66ocal_point\x18\t \x01(\x0b\x32\x1c.imajin.common.v1.FocalPoint\x12\x36\n\x08metadata\x18\n \x01(\x0b\x32$.imajin.processing.v1.SourceMetadata\x12\x32\n\x0b\x63redentials\x18\x0b \x01(\x0b\x32\x1d.imajin.common.v1.Credentials\x12\x0f\n\x07quality\x18\x0c \x01(\r\x12\r\n\x05score\x18\r \x01(\x02\x12\x11\n\tfile_name\x18\x0e \x01(\t\x12(\n\x04page\x18\x0f \x01(\x0b\x32\x1a.imajin.processing.v1.Page\"\xe0\x01\n\x0eSourceMetadata\x12-\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\r\x12\x11\n\thas_alpha\x18\x05 \x01(\x08\x12\x0e\n\x06\x66rames\x18\x06 \x01(\r\x12\x0f\n\x07removed\x18\x07 \x03(\t\x12\x11\n\tdecode_ms\x18\x08 \x01(\x02\x12\x11\n\tencode_ms\x18\t \x01(\x02\x12\x12\n\nthumb_hash\x18\n \x01(\t\"\x8f\x01\n\x18\x43reateDerivativesRequest\x12\x35\n\x04spec\x18\x01 \x01(\x0b\x32%.imajin.processing.v1.DerivativesSpecH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\xcb\x02\n\x0f\x44\x65rivativesSpec\x12(\n\nimage_data\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\timageData\x12\x17\n\x06\x66\x61mily\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12#\n\x06widths\x18\x03 \x03(\rB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07*\x05\x18\x80@(\x10\x12G\n\x07\x66ormats\x18\x04 \x03(\x0e\x32\x1d.imajin.common.v1.ImageFormatB\x17\xbaH\x14\x92\x01\x11\x10\x04\x18\x01\"\x0b\x82\x01\x08\x18\x01\x18\x02\x18\x03\x18\x04\x12\x30\n\nprovenance\x18\x05 \x01(\x0b\x32\x1c.imajin.common.v1.Provenance\x12\'\n\x0etarget_quality\x18\x06 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\xc8\x42-\x00\x00\x00\x00\x12,\n\x04page\x18\x07 \x01(\x0b\x32\x1e.imajin.processing.v1.PageSpec\"\xbe\x01\n\x19\x43reateDerivativesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imajin.common.v1.ProgressH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12\x39\n\x06result\x18\x03 \x01(\x0b\x32\'.imajin.processing.v1.DerivativesResultH\x00\x42\x07\n\x05\x65vent\"\xaa\x01\n\x11\x44\x65rivativesResult\x12\x33\n\x0b\x64\x65rivatives\x18\x01 \x03(\x0b\x32\x1e.imajin.common.v1.EncodedImage\x12\x36\n\x08metadata\x18\x02 \x01(\x0b\x32$.imajin.processing.v1.SourceMetadata\x12(\n\x04page\x18\x03 \x01(\x0b\x32\x1a.imajin.processing.v1.Page\"\x85\x01\n\x10\x43lipFocalRequest\x12\x33\n\x04spec\x18\x01 \x01(\x0b\x32#.imajin.processing.v1.ClipFocalSpecH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\xed\x03\n\rClipFocalSpec\x12(\n\nimage_data\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\timageData\x12\x1d\n\x05width\x18\x02 \x01(\rB\x0e\xe2\x41\x01\x02\xbaH\x07*\x05\x18\x80@(\x01\x12\x1e\n\x06height\x18\x03 \x01(\rB\x0e\xe2\x41\x01\x02\xbaH\x07*\x05\x18\x80@(\x01\x12\x38\n\x0b\x66ocal_point\x18\x04 \x01(\x0b\x32\x17.imajin.common.v1.PointR\nfocalPoint\x12\x39\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x06\x12\x18\n\x07quality\x18\x06 \x01(\rB\x07\xbaH\x04*\x02\x18\x64\x12\x33\n\x0ctext_overlay\x18\x07 \x01(\x0b\x32\x1d.imajin.common.v1.TextOverlay\x12.\n\twatermark\x18\x08 \x01(\x0b\x32\x1b.imajin.common.v1.Watermark\x12$\n\x0bmax_upscale\x18\t \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\x80\x41-\x00\x00\x00\x00\x12\x30\n\nprovenance\x18\n \x01(\x0b\x32\x1c.imajin.common.v1.Provenance\x12\'\n\x0etarget_quality\x18\x0b \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\xc8\x42-\x00\x00\x00\x00\"\x84\x01\n\x11\x43lipFocalResponse\x12-\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x12\x37\n\x06result\x18\x02 \x01(\x0b\x32%.imajin.processing.v1.ClipFocalResultH\x00\x42\x07\n\x05\x65vent\"\x83\x03\n\x0f\x43lipFocalResult\x12\x1d\n\nimage_data\x18\x01 \x01(\x0cR\timageData\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.imajin.common.v1.ImageFormat\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x12\n\nsize_bytes\x18\x06 \x01(\r\x12=\n\x0b\x66ocal_point\x18\x07 \x01(\x0b\x32\x1c.imajin.common.v1.FocalPointR\nfocalPoint\x12#\n\x04\x63rop\x18\x08 \x01(\x0b\x32\x15.imajin.common.v1.Box\x12\x0f\n\x07upscale\x18\t \x01(\x02\x12\x32\n\x0b\x63redentials\x18\n \x01(\x0b\x32\x1d.imajin.common.v1.Credentials\x12\x0f\n\x07quality\x18\x0b \x01(\r\x12\r\n\x05score\x18\x0c \x01(\x02\x12\x11\n\tfile_name\x18\r \x01(\t\"\x93\x01\n\x17\x44\x65tectFocalPointRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32*.imajin.processing.v1.DetectFocalPointSpecH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.imajin.common.v1.ImageChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"@\n\x14\x44\x65tectFocalPointSpec\x12(\n\nimage_data\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\timageData\"M\n\x18\x44\x65tectFocalPointResponse\x12\x31\n\x0b\x66ocal_point\x18\x01 \x01(\x0b\x32\x1c.imajin.common.v1.FocalPoint\"\x15\n\x13ListFamiliesRequest\"\xc9\x01\n\x14ListFamiliesResponse\x12J\n\x08\x66\x61milies\x18\x01 \x03(\x0b\x32\x38.imajin.processing.v1.ListFamiliesResponse.FamiliesEntry\x12\x16\n\x0e\x64\x65\x66\x61ult_family\x18\x02 \x01(\t\x1aM\n\rFamiliesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.imajin.processing.v1.Family:\x02\x38\x01\"H\n\x06\x46\x61mily\x12\x0e\n\x06widths\x18\x01 \x03(\r\x12.\n\x07\x66ormats\x18\x02 \x03(\x0e\x32\x1d.imajin.common.v1.ImageFormat*\xc9\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x16\n\x12OPERATION_SANITIZE\x10\x01\x12\x16\n\x12OPERATION_OPTIMIZE\x10\x02\x12\x1a\n\x16OPERATION_CONVERT_WEBP\x10\x03\x12\x19\n\x15OPERATION_DERIVATIVES\x10\x04\x12 \n\x1cOPERATION_DETECT_FOCAL_POINT\x10\x05\x12\x18\n\x14OPERATION_CLIP_FOCAL\x10\x06\x32\xaf\x06\n\x11ProcessingService\x12r\n\x07Process\x12$.imajin.processing.v1.ProcessRequest\x1a%.imajin.processing.v1.ProcessResponse\"\x16\x82\xd3\xe4\x93\x02\x10\"\x08/process:\x04spec(\x01\x30\x01\x12\x94\x01\n\x11\x43reateDerivatives\x12..imajin.processing.v1.CreateDerivativesRequest\x1a/.imajin.processing.v1.CreateDerivativesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0c/derivatives:\x04spec(\x01\x30\x01\x12\x87\x01\n\tClipFocal\x12&.imajin.processing.v1.ClipFocalRequest\x1a\'.imajin.processing.v1.ClipFocalResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x17/derivatives/clip-focal:\x04spec(\x01\x30\x01\x12\x9c\x01\n\x10\x44\x65tectFocalPoint\x12-.imajin.processing.v1.DetectFocalPointRequest\x1a..imajin.processing.v1.DetectFocalPointResponse\"\'\x82\xd3\xe4\x93\x02!\"\x0c/focal-point:\x04specb\x0b\x66ocal_point(\x01\x12l\n\x06Verify\x12#.imajin.processing.v1.VerifyRequest\x1a$.imajin.processing.v1.VerifyResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\x07/verify:\x04spec(\x01\x12x\n\x0cListFamilies\x12).imajin.processing.v1.ListFamiliesRequest\x1a*.imajin.processing.v1.ListFamiliesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/familiesB\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.protoz\x1fgoogle/api/field_behavior.proto')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESSSPEC'].fields_by_name['operations']._serialized_options = b'\272H\020\222\001\r\020\006\030\001\"\007\202\001\004\020\001 \000'
   _globals['_PROCESSSPEC'].fields_by_name['family']._loaded_options = None
   _globals['_PROCESSSPEC'].fields_by_name['family']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_PROCESSSPEC'].fields_by_name['target_quality']._loaded_options = None
+  _globals['_PROCESSSPEC'].fields_by_name['target_quality']._serialized_options = b'\272H\014\n\n\035\000\000\310B-\000\000\000\000'
   _globals['_CREATEDERIVATIVESREQUEST'].oneofs_by_name['part']._loaded_options = None
   _globals['_CREATEDERIVATIVESREQUEST'].oneofs_by_name['part']._serialized_options = b'\272H\002\010\001'
   _globals['_DERIVATIVESSPEC'].fields_by_name['image_data']._loaded_options = None
@@ -55,6 +58,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DERIVATIVESSPEC'].fields_by_name['widths']._serialized_options = b'\272H\020\222\001\r\020\020\030\001\"\007*\005\030\200@(\020'
   _globals['_DERIVATIVESSPEC'].fields_by_name['formats']._loaded_options = None
   _globals['_DERIVATIVESSPEC'].fields_by_name['formats']._serialized_options = b'\272H\024\222\001\021\020\004\030\001\"\013\202\001\010\030\001\030\002\030\003\030\004'
+  _globals['_DERIVATIVESSPEC'].fields_by_name['target_quality']._loaded_options = None
+  _globals['_DERIVATIVESSPEC'].fields_by_name['target_quality']._serialized_options = b'\272H\014\n\n\035\000\000\310B-\000\000\000\000'
   _globals['_CLIPFOCALREQUEST'].oneofs_by_name['part']._loaded_options = None
   _globals['_CLIPFOCALREQUEST'].oneofs_by_name['part']._serialized_options = b'\272H\002\010\001'
   _globals['_CLIPFOCALSPEC'].fields_by_name['image_data']._loaded_options = None
@@ -69,6 +74,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLIPFOCALSPEC'].fields_by_name['quality']._serialized_options = b'\272H\004*\002\030d'
   _globals['_CLIPFOCALSPEC'].fields_by_name['max_upscale']._loaded_options = None
   _globals['_CLIPFOCALSPEC'].fields_by_name['max_upscale']._serialized_options = b'\272H\014\n\n\035\000\000\200A-\000\000\000\000'
+  _globals['_CLIPFOCALSPEC'].fields_by_name['target_quality']._loaded_options = None
+  _globals['_CLIPFOCALSPEC'].fields_by_name['target_quality']._serialized_options = b'\272H\014\n\n\035\000\000\310B-\000\000\000\000'
   _globals['_DETECTFOCALPOINTREQUEST'].oneofs_by_name['part']._loaded_options = None
   _globals['_DETECTFOCALPOINTREQUEST'].oneofs_by_name['part']._serialized_options = b'\272H\002\010\001'
   _globals['_DETECTFOCALPOINTSPEC'].fields_by_name['image_data']._loaded_options = None
@@ -87,48 +94,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESSINGSERVICE'].methods_by_name['Verify']._serialized_options = b'\202\323\344\223\002\017\"\007/verify:\004spec'
   _globals['_PROCESSINGSERVICE'].methods_by_name['ListFamilies']._loaded_options = None
   _globals['_PROCESSINGSERVICE'].methods_by_name['ListFamilies']._serialized_options = b'\202\323\344\223\002\013\022\t/families'
-  _globals['_OPERATION']._serialized_start=3849
-  _globals['_OPERATION']._serialized_end=4050
-  _globals['_PROCESSREQUEST']._serialized_start=232
-  _globals['_PROCESSREQUEST']._serialized_end=361
-  _globals['_PROCESSSPEC']._serialized_start=364
-  _globals['_PROCESSSPEC']._serialized_end=652
-  _globals['_PROCESSRESPONSE']._serialized_start=655
-  _globals['_PROCESSRESPONSE']._serialized_end=831
-  _globals['_PROCESSRESULT']._serialized_start=834
-  _globals['_PROCESSRESULT']._serialized_end=1261
-  _globals['_SOURCEMETADATA']._serialized_start=1264
-  _globals['_SOURCEMETADATA']._serialized_end=1468
-  _globals['_CREATEDERIVATIVESREQUEST']._serialized_start=1471
-  _globals['_CREATEDERIVATIVESREQUEST']._serialized_end=1614
-  _globals['_DERIVATIVESSPEC']._serialized_start=1617
-  _globals['_DERIVATIVESSPEC']._serialized_end=1861
-  _globals['_CREATEDERIVATIVESRESPONSE']._serialized_start=1864
-  _globals['_CREATEDERIVATIVESRESPONSE']._serialized_end=2054
-  _globals['_DERIVATIVESRESULT']._serialized_start=2057
-  _globals['_DERIVATIVESRESULT']._serialized_end=2185
-  _globals['_CLIPFOCALREQUEST']._serialized_start=2188
-  _globals['_CLIPFOCALREQUEST']._serialized_end=2321
-  _globals['_CLIPFOCALSPEC']._serialized_start=2324
-  _globals['_CLIPFOCALSPEC']._serialized_end=2776
-  _globals['_CLIPFOCALRESPONSE']._serialized_start=2779
-  _globals['_CLIPFOCALRESPONSE']._serialized_end=2911
-  _globals['_CLIPFOCALRESULT']._serialized_start=2914
-  _globals['_CLIPFOCALRESULT']._serialized_end=3250
-  _globals['_DETECTFOCALPOINTREQUEST']._serialized_start=3253
-  _globals['_DETECTFOCALPOINTREQUEST']._serialized_end=3400
-  _globals['_DETECTFOCALPOINTSPEC']._serialized_start=3402
-  _globals['_DETECTFOCALPOINTSPEC']._serialized_end=3466
-  _globals['_DETECTFOCALPOINTRESPONSE']._serialized_start=3468
-  _globals['_DETECTFOCALPOINTRESPONSE']._serialized_end=3545
-  _globals['_LISTFAMILIESREQUEST']._serialized_start=3547
-  _globals['_LISTFAMILIESREQUEST']._serialized_end=3568
-  _globals['_LISTFAMILIESRESPONSE']._serialized_start=3571
-  _globals['_LISTFAMILIESRESPONSE']._serialized_end=3772
-  _globals['_LISTFAMILIESRESPONSE_FAMILIESENTRY']._serialized_start=3695
-  _globals['_LISTFAMILIESRESPONSE_FAMILIESENTRY']._serialized_end=3772
-  _globals['_FAMILY']._serialized_start=3774
-  _globals['_FAMILY']._serialized_end=3846
-  _globals['_PROCESSINGSERVICE']._serialized_start=4053
-  _globals['_PROCESSINGSERVICE']._serialized_end=4868
+  _globals['_OPERATION']._serialized_start=4303
+  _globals['_OPERATION']._serialized_end=4504
+  _globals['_PROCESSREQUEST']._serialized_start=265
+  _globals['_PROCESSREQUEST']._serialized_end=394
+  _globals['_PROCESSSPEC']._serialized_start=397
+  _globals['_PROCESSSPEC']._serialized_end=772
+  _globals['_PROCESSRESPONSE']._serialized_start=775
+  _globals['_PROCESSRESPONSE']._serialized_end=951
+  _globals['_PROCESSRESULT']._serialized_start=954
+  _globals['_PROCESSRESULT']._serialized_end=1474
+  _globals['_SOURCEMETADATA']._serialized_start=1477
+  _globals['_SOURCEMETADATA']._serialized_end=1701
+  _globals['_CREATEDERIVATIVESREQUEST']._serialized_start=1704
+  _globals['_CREATEDERIVATIVESREQUEST']._serialized_end=1847
+  _globals['_DERIVATIVESSPEC']._serialized_start=1850
+  _globals['_DERIVATIVESSPEC']._serialized_end=2181
+  _globals['_CREATEDERIVATIVESRESPONSE']._serialized_start=2184
+  _globals['_CREATEDERIVATIVESRESPONSE']._serialized_end=2374
+  _globals['_DERIVATIVESRESULT']._serialized_start=2377
+  _globals['_DERIVATIVESRESULT']._serialized_end=2547
+  _globals['_CLIPFOCALREQUEST']._serialized_start=2550
+  _globals['_CLIPFOCALREQUEST']._serialized_end=2683
+  _globals['_CLIPFOCALSPEC']._serialized_start=2686
+  _globals['_CLIPFOCALSPEC']._serialized_end=3179
+  _globals['_CLIPFOCALRESPONSE']._serialized_start=3182
+  _globals['_CLIPFOCALRESPONSE']._serialized_end=3314
+  _globals['_CLIPFOCALRESULT']._serialized_start=3317
+  _globals['_CLIPFOCALRESULT']._serialized_end=3704
+  _globals['_DETECTFOCALPOINTREQUEST']._serialized_start=3707
+  _globals['_DETECTFOCALPOINTREQUEST']._serialized_end=3854
+  _globals['_DETECTFOCALPOINTSPEC']._serialized_start=3856
+  _globals['_DETECTFOCALPOINTSPEC']._serialized_end=3920
+  _globals['_DETECTFOCALPOINTRESPONSE']._serialized_start=3922
+  _globals['_DETECTFOCALPOINTRESPONSE']._serialized_end=3999
+  _globals['_LISTFAMILIESREQUEST']._serialized_start=4001
+  _globals['_LISTFAMILIESREQUEST']._serialized_end=4022
+  _globals['_LISTFAMILIESRESPONSE']._serialized_start=4025
+  _globals['_LISTFAMILIESRESPONSE']._serialized_end=4226
+  _globals['_LISTFAMILIESRESPONSE_FAMILIESENTRY']._serialized_start=4149
+  _globals['_LISTFAMILIESRESPONSE_FAMILIESENTRY']._serialized_end=4226
+  _globals['_FAMILY']._serialized_start=4228
+  _globals['_FAMILY']._serialized_end=4300
+  _globals['_PROCESSINGSERVICE']._serialized_start=4507
+  _globals['_PROCESSINGSERVICE']._serialized_end=5322
 # @@protoc_insertion_point(module_scope)

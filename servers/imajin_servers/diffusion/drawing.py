@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 import torch
 
+from imajin_servers.diffusion import metrics
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.model import Loaded, Model
 from imajin_servers.diffusion.orders import Order
@@ -47,9 +48,13 @@ class Timings:
 
 async def draw(order: Order, model: Model, loaded: Loaded, feed: Feed, timings: Timings) -> Pixels:
     """The picture of `order` in the drawn size. Leaves nothing running behind when cancelled."""
-    if isinstance(loaded.pipeline, Whole):
-        return await draw_whole(order, model, loaded.pipeline, feed, timings)
-    return await draw_stepwise(order, model, loaded, loaded.pipeline, feed, timings)
+    with loaded.pipeline.adapters.kept(order.loras):
+        if order.loras:
+            with timings.of("loading"):
+                await model.bring(loaded.pipeline, order.loras)
+        if isinstance(loaded.pipeline, Whole):
+            return await draw_whole(order, model, loaded.pipeline, feed, timings)
+        return await draw_stepwise(order, model, loaded, loaded.pipeline, feed, timings)
 
 
 async def draw_stepwise(
@@ -80,8 +85,13 @@ async def draw_stepwise(
         model.users[feed] = ticket.cancel
         run = await settled(asyncio.wrap_future(ticket.left), ticket.cancel)
     feed.decoding()
+
+    def decode() -> Pixels:
+        with model.peaks.decoding(*pipeline.drawn_size(order)):
+            return decoded(pipeline, run)
+
     with timings.of("decoding"):
-        pixels = await model.stage(model.threads.decoder, decoded, pipeline, run)
+        pixels = await model.stage(model.threads.decoder, decode)
     await previews.at_least_one()
     return pixels
 
@@ -150,17 +160,27 @@ class Previews:
         if not self.interval or run.made % self.interval or run.done:
             return
         # Tensors of a run are replaced, never changed: no copy is needed.
+        if self.waiting is not None:
+            self.count("dropped")
         self.waiting = (run.latents if run.clean is None else run.clean, run.made)
         self.loop.call_soon_threadsafe(self.begin)
 
     def begin(self) -> None:
         """Makes the waiting preview, unless one is in the making. In the event loop."""
-        if self.making is not None or self.waiting is None or (self.over and self.sent):
+        if self.making is not None or self.waiting is None:
+            return
+        if self.over and self.sent:
+            self.waiting = None
+            self.count("dropped")
             return
         (latents, step), self.waiting = self.waiting, None
         work = self.model.stage(self.model.threads.previews, self.make, latents)
         self.making = asyncio.ensure_future(work)
         self.making.add_done_callback(lambda made: self.made(made, step))
+
+    def count(self, outcome: str) -> None:
+        """Counts what became of a preview."""
+        metrics.PREVIEWS.labels(self.model.entry.name, outcome).inc()
 
     def make(self, latents: torch.Tensor) -> tuple[bytes, int, int]:
         """JPEG, width and height. In the previews' thread."""
@@ -175,7 +195,9 @@ class Previews:
             return
         if (error := made.exception()) is not None:
             log.warning("a preview failed", exc_info=error)
+            self.count("failed")
             return
         self.sent += 1
+        self.count("made")
         self.feed.preview(*made.result(), step)
         self.begin()

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import huggingface_hub
 import structlog
 import torch
 import transformers
 from diffusers.pipelines import pipeline_utils
 
 from imajin_servers.diffusion.pipelines.schedulers import fitting
-from imajin_servers.diffusion.settings import ModelEntry
-from imajin_servers.runtime.errors import ImajinError, ModelNotFound
+from imajin_servers.diffusion.settings import LoraEntry, ModelEntry
+from imajin_servers.runtime.errors import ImajinError, ModelNotFound, NotFound
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
@@ -106,6 +107,24 @@ def known_schedulers(entry: ModelEntry) -> list[str] | None:
         return fitting(config)
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def lora_file(entry: LoraEntry) -> Path:
+    """The adapter's file; downloaded from the hub where `source` is no path. Raises NotFound."""
+    path = Path(entry.source)
+    try:
+        if path.is_dir():
+            (path,) = [path / entry.file] if entry.file else path.glob("*.safetensors")
+        elif not path.is_file():
+            path = Path(huggingface_hub.hf_hub_download(entry.source, entry.file, revision=entry.revision))
+        if path.is_file():
+            return path
+        raise FileNotFoundError(path)
+    except Exception as error:
+        log.error("adapter can't be had", adapter=entry.name, source=entry.source, exc_info=error)
+        raise NotFound(
+            f"the adapter {entry.name!r} can't be loaded from its source", metadata={"name": entry.name}
+        ) from error
 
 
 def load(entry: ModelEntry, path: Path, on: torch.device, on_bytes: OnBytes) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from imajin.common.v1 import drawing_pb2, finishing_pb2, image_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin_servers.diffusion.finishing import Finish, Format, origin
@@ -9,6 +11,7 @@ from imajin_servers.diffusion.generations import Made
 from imajin_servers.diffusion.loading import dtype
 from imajin_servers.diffusion.model import Model
 from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.settings import LoraEntry
 from imajin_servers.runtime.overlay import text_from_proto, watermark_from_proto
 
 
@@ -63,7 +66,7 @@ def result(order: Order, wish: Finish, made: Made) -> diffusion_pb2.GenerateResu
     )
 
 
-def model(known: Model, is_default: bool) -> diffusion_pb2.Model:
+def model(known: Model, is_default: bool, loras: Sequence[LoraEntry]) -> diffusion_pb2.Model:
     """A model of the registry."""
     entry = known.entry
     message = diffusion_pb2.Model(
@@ -80,6 +83,11 @@ def model(known: Model, is_default: bool) -> diffusion_pb2.Model:
         max_upscale=entry.max_upscale,
         dtype=str(dtype(entry, known.device)).removeprefix("torch."),
     )
+    present = known.loaded.pipeline.adapters.loaded if known.loaded is not None else {}
+    for lora in loras:
+        message.loras.add(
+            name=lora.name, description=lora.description, license=lora.license, loaded=lora.name in present
+        )
     for name in known.schedulers or ():
         message.schedulers.append(getattr(drawing_pb2, f"SCHEDULER_{name.upper()}"))
     for width, height in entry.base_sizes:

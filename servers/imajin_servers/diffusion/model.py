@@ -7,26 +7,31 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 import torch
 
-from imajin_servers.diffusion import loading
+from imajin_servers.diffusion import loading, memory, metrics, streams
 from imajin_servers.diffusion.card import Card
 from imajin_servers.diffusion.engine import Engine
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.line import Line
-from imajin_servers.diffusion.pipelines import Stepwise, Whole, wrap
+from imajin_servers.diffusion.orders import LoraWeight, Order
+from imajin_servers.diffusion.peaks import Peaks, free_bytes, meter
+from imajin_servers.diffusion.pipelines import Run, Stepwise, Whole, wrap
 from imajin_servers.diffusion.previews import Previewer
 from imajin_servers.diffusion.projection import Projection
 from imajin_servers.diffusion.settings import DiffusionSettings, ModelEntry
 from imajin_servers.diffusion.settled import settled
-from imajin_servers.runtime.errors import ImajinError, Internal, LeaseLost
+from imajin_servers.diffusion.shelf import Shelf
+from imajin_servers.runtime.errors import GpuOutOfMemory, ImajinError, Internal, LeaseLost
 from imajin_servers.runtime.leases import HeldLease
 
 T = TypeVar("T")
@@ -45,10 +50,10 @@ class Loaded:
 class Threads:
     """One thread for each part of a pipeline: tokenizers and modules are used from one thread only, and no part waits for another."""
 
-    def __init__(self, name: str) -> None:
-        self.encoder = ThreadPoolExecutor(1, f"encoder {name}")
-        self.decoder = ThreadPoolExecutor(1, f"decoder {name}")
-        self.previews = ThreadPoolExecutor(1, f"previews {name}", initializer=step_back)
+    def __init__(self, name: str, device: torch.device) -> None:
+        self.encoder = ThreadPoolExecutor(1, f"encoder {name}", streams.own, (device,))
+        self.decoder = ThreadPoolExecutor(1, f"decoder {name}", streams.own, (device,))
+        self.previews = ThreadPoolExecutor(1, f"previews {name}", step_back, (device,))
 
     def close(self) -> None:
         """Waits for what runs."""
@@ -56,26 +61,34 @@ class Threads:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-def step_back() -> None:
-    """Lets the other threads go first where cores are scarce. Linux keeps a priority for each thread."""
+def step_back(device: torch.device) -> None:
+    """Gives the calling thread a stream of its own, and lets the other threads go first where cores are scarce. Linux keeps a priority for each thread."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+    streams.own(device)
 
 
 class Model:
     """One entry of the registry. Use it in the event loop."""
 
-    def __init__(self, entry: ModelEntry, settings: DiffusionSettings, card: Card, device: torch.device) -> None:
+    def __init__(
+        self, entry: ModelEntry, settings: DiffusionSettings, card: Card, device: torch.device, shelf: Shelf
+    ) -> None:
         self.entry = entry
         self.settings = settings
         self.card = card
+        self.shelf = shelf
         self.device = device
         self.holder = f"diffusion/{entry.name}"
         self.weight_bytes = loading.known_weight_bytes(entry, device)
         self.schedulers = loading.known_schedulers(entry)
         """Names of those that fit; None while that isn't known."""
+        self.peaks = Peaks(meter(device))
         self.line = Line(settings.max_active, settings.max_queue, settings.ageing_seconds)
-        self.threads = Threads(entry.name)
+        line = self.line
+        metrics.QUEUE.labels(entry.name).set_function(lambda: len(line.waiting))
+        metrics.ACTIVE.labels(entry.name).set_function(lambda: line.taken)
+        self.threads = Threads(entry.name, device)
         self.loaded: Loaded | None = None
         self.projection: Projection | None = None
         """What previews are made with, kept when the model is unloaded."""
@@ -86,6 +99,12 @@ class Model:
         """Feeds of the generations that need the model, each with what makes its denoising stop."""
         self.open = asyncio.Event()
         self.open.set()
+        self.last_used = 0.0
+        self.coming = False
+        """Whether its weights are being read, its room being taken."""
+        self.ways: set[asyncio.Task[None]] = set()
+        self.turnover = asyncio.Lock()
+        """Held while weights come in or go out."""
         self.working = 0
         self.calm = asyncio.Event()
         self.calm.set()
@@ -93,6 +112,7 @@ class Model:
     @asynccontextmanager
     async def in_use(self, feed: Feed, priority: int) -> AsyncIterator[Loaded]:
         """The model in memory, for the length of a block. Raises what loading and leasing raise."""
+        await self.shelf.pass_by()
         self.users[feed] = lambda error: None
         try:
             yield await self.ready(priority)
@@ -102,6 +122,25 @@ class Model:
                 # Whoever comes next starts a load of its own, while this one still cleans up.
                 loader, self.loader = self.loader, None
                 loader.cancel()
+            self.last_used = time.monotonic()
+            self.shelf.stir()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is in memory and nobody needs it."""
+        return self.loaded is not None and not self.users and not self.working and self.open.is_set()
+
+    @property
+    def present(self) -> bool:
+        """Whether it is in memory, or on its way there."""
+        return self.loaded is not None or self.coming
+
+    async def put_away(self) -> None:
+        """Takes it out of memory, where it is idle."""
+        if self.idle:
+            if self.keeper is not None:
+                self.keeper.cancel()
+            await self.unload()
 
     async def ready(self, priority: int) -> Loaded:
         """Loads the model unless it is there. Whoever comes meanwhile waits for the same load."""
@@ -120,30 +159,61 @@ class Model:
             loader.exception()
 
     async def load(self, priority: int) -> Loaded:
-        """Leases the room, then reads the weights in a thread."""
-        loop = asyncio.get_running_loop()
+        """Makes room, leases it, then reads the weights in a thread. Raises GpuOutOfMemory and what leases raise."""
         path = await asyncio.to_thread(loading.directory, self.entry)
         sizes = loading.weight_bytes(path, self.entry.variant, loading.dtype(self.entry, self.device))
         self.weight_bytes = sum(sizes.values())
-        lease = await self.card.acquire(self.weight_bytes, self.holder, priority, self.tell_waiting, preemptible=True)
-
-        def told(loaded: int, total: int) -> None:
-            loop.call_soon_threadsafe(self.tell_loading, loaded, total)
-
-        try:
-            read = loop.run_in_executor(self.threads.encoder, loading.load, self.entry, path, self.device, told)
-            pipe = await settled(read)
-        except BaseException:
-            if lease is not None:
-                await lease.release()
-            raise
-        self.loaded, self.lease = self.driven(pipe), lease
-        self.schedulers = self.loaded.pipeline.schedulers
+        async with self.turnover:
+            await self.shelf.room_for(self, lambda need, there: self.tell_waiting(1, need, there))
+            self.coming = True
+            try:
+                lease = await self.card.acquire(
+                    self.weight_bytes, self.holder, priority, self.make_way, preemptible=True
+                )
+                pipe = await self.read(path, lease)
+            finally:
+                self.coming = False
+                self.shelf.stir()
+            self.loaded, self.lease = self.driven(pipe), lease
+        self.last_used = time.monotonic()
+        metrics.LOADED.labels(self.entry.name).set(self.weight_bytes)
         log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
         if lease is not None:
             self.keeper = asyncio.create_task(self.keep(lease))
             self.keeper.add_done_callback(self.keeper_ended)
         return self.loaded
+
+    async def read(self, path: Path, lease: HeldLease | None) -> Any:
+        """The pipeline in `path`, in memory. The lease goes with a failure. Raises GpuOutOfMemory, ModelNotFound."""
+        loop = asyncio.get_running_loop()
+
+        def told(loaded: int, total: int) -> None:
+            loop.call_soon_threadsafe(self.tell_loading, loaded, total)
+
+        work = streams.dry(self.device, loading.load)
+        try:
+            with metrics.LOADS.labels(self.entry.name).time():
+                return await settled(
+                    loop.run_in_executor(self.threads.encoder, work, self.entry, path, self.device, told)
+                )
+        except BaseException as error:
+            if lease is not None:
+                await lease.release()
+            if isinstance(error, torch.OutOfMemoryError):
+                raise GpuOutOfMemory.of(self.weight_bytes, free_bytes(self.device) or 0) from error
+            raise
+
+    def make_way(self, position: int, requested: int, available: int) -> None:
+        """Tells that it waits for room, and lets idle models of this server make it."""
+        self.tell_waiting(position, requested, available)
+        self.give_way(position, requested - available)
+
+    def give_way(self, position: int, missing: int) -> None:
+        """Whoever is first in line for room needs `missing` bytes more: idle models of this server go for it."""
+        if position == 1:
+            way = asyncio.create_task(self.shelf.make_way(self, missing))
+            self.ways.add(way)
+            way.add_done_callback(self.ways.discard)
 
     def driven(self, pipe: Any) -> Loaded:
         """`pipe` with what drives it."""
@@ -151,9 +221,42 @@ class Model:
         if isinstance(pipeline, Whole):
             return Loaded(pipeline, None, None)
         engine = Engine(
-            self.entry.name, pipeline, max_batch=self.settings.max_batch, ageing=self.settings.ageing_seconds
+            self.entry.name,
+            pipeline,
+            max_batch=self.settings.max_batch,
+            ageing=self.settings.ageing_seconds,
+            around=self.around,
         )
         return Loaded(pipeline, engine, Previewer(pipeline, self.settings.previews, self.projection))
+
+    async def bring(self, pipeline: Stepwise | Whole, loras: Sequence[LoraWeight]) -> None:
+        """Puts adapters in beside the weights. Raises NotFound where one can't be had."""
+
+        def work() -> None:
+            entries = {entry.name: entry for entry in self.settings.loras}
+            files = {lora.name: loading.lora_file(entries[lora.name]) for lora in loras}
+            pipeline.adapters.load(loras, files, self.settings.max_loras)
+
+        await self.stage(self.threads.encoder, work)
+
+    @contextmanager
+    def around(self, runs: Sequence[Run]) -> Iterator[None]:
+        """Takes note of a pass: its time, and the memory that it took. In the engine's thread."""
+        order, loaded = runs[0].order, self.loaded
+        began = time.perf_counter()
+        if loaded is None:
+            yield
+            return
+        width, height = loaded.pipeline.drawn_size(order)
+        with self.peaks.denoising(width, height, len(runs) * loaded.pipeline.pass_rows(order)):
+            yield
+        metrics.stepped(self.entry.name, len(runs), width, height, time.perf_counter() - began)
+
+    def need(self, order: Order, pipeline: Stepwise | Whole) -> int:
+        """Bytes that drawing `order` takes beside the weights: as measured before, else estimated."""
+        width, height = pipeline.drawn_size(order)
+        rows = pipeline.pass_rows(order)
+        return self.peaks.need(width, height, rows) or memory.estimate(pipeline.pipe, width, height, rows)
 
     async def stage(
         self, executor: Executor, work: Callable[..., T], *args: Any, stop: Callable[[], None] | None = None
@@ -163,7 +266,8 @@ class Model:
         self.working += 1
         self.calm.clear()
         try:
-            return await settled(asyncio.get_running_loop().run_in_executor(executor, work, *args), stop)
+            dried = streams.dry(self.device, work)
+            return await settled(asyncio.get_running_loop().run_in_executor(executor, dried, *args), stop)
         finally:
             self.working -= 1
             if not self.working:
@@ -195,9 +299,10 @@ class Model:
                 return
             await asyncio.to_thread(loaded.engine.move, torch.device("cpu"))
             await self.release()
+            metrics.PAUSES.labels(self.entry.name).inc()
             log.info("model paused", model=self.entry.name, generations=len(self.users))
             try:
-                back = await self.card.acquire(self.weight_bytes, self.holder, 50, self.tell_waiting, preemptible=True)
+                back = await self.card.acquire(self.weight_bytes, self.holder, 50, self.make_way, preemptible=True)
                 await asyncio.to_thread(loaded.engine.move, self.device)
             except ImajinError as error:
                 self.stop_all(error)
@@ -246,16 +351,19 @@ class Model:
         """Takes the model out of memory and gives the room back."""
         loaded, self.loaded = self.loaded, None
         lease, self.lease = self.lease, None
-        if loaded is not None and loaded.previewer is not None:
-            self.projection = loaded.previewer.projection
-        if loaded is not None and loaded.engine is not None:
-            await asyncio.to_thread(loaded.engine.close)
-        del loaded
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if lease is not None:
-            await lease.release()
+        async with self.turnover:
+            if loaded is not None and loaded.previewer is not None:
+                self.projection = loaded.previewer.projection
+            if loaded is not None and loaded.engine is not None:
+                await asyncio.to_thread(loaded.engine.close)
+            del loaded
+            gc.collect()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if lease is not None:
+                await lease.release()
+        metrics.LOADED.labels(self.entry.name).set(0)
+        self.shelf.stir()
         log.info("model unloaded", model=self.entry.name)
 
     async def close(self) -> None:

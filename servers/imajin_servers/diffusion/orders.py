@@ -10,6 +10,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class LoraWeight:
+    """An adapter of the registry, and how strongly it is heard: 1 is as it was trained."""
+
+    name: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class Order:
     """What to draw. `width` and `height` are those of the finished image, in pixels."""
 
@@ -25,6 +33,7 @@ class Order:
     priority: int
     scheduler: str = ""
     """One of `pipelines.schedulers.CHOICES`; the model's own when empty."""
+    loras: tuple[LoraWeight, ...] = ()
 
     @property
     def guided(self) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imajin_servers.diffusion.settings import EMBEDDED, DiffusionSettings, ModelEntry
-from imajin_servers.runtime.errors import ModelNotFound
+from imajin_servers.diffusion.settings import EMBEDDED, DiffusionSettings, LoraEntry, ModelEntry
+from imajin_servers.runtime.errors import ModelNotFound, NotFound
 
 CARD = "imajin.json"
 """File in a model's directory with fields of its entry; what the operator sets wins."""
@@ -16,7 +17,7 @@ CARD = "imajin.json"
 class Registry:
     """The models in order, the default one first. Raises ValueError on two of one name and on an unknown default."""
 
-    def __init__(self, models: list[ModelEntry], default: str = "") -> None:
+    def __init__(self, models: list[ModelEntry], default: str = "", loras: Sequence[LoraEntry] = ()) -> None:
         names = [model.name for model in models]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
@@ -26,6 +27,14 @@ class Registry:
         if default and default not in names:
             raise ValueError(f"default_model {default!r} is not among: {', '.join(names)}")
         self.models = sorted(models, key=lambda model: model.name != (default or names[0]))
+        known = [lora.name for lora in loras]
+        twice = {name for name in known if known.count(name) > 1}
+        if twice:
+            raise ValueError(f"loras of one name: {', '.join(sorted(twice))}")
+        strange = {model for lora in loras for model in lora.models} - set(names)
+        if strange:
+            raise ValueError(f"loras for models that are not in the registry: {', '.join(sorted(strange))}")
+        self.loras = list(loras)
 
     @property
     def default(self) -> ModelEntry:
@@ -50,13 +59,29 @@ class Registry:
             metadata={"style": style, "known": ", ".join(served)},
         )
 
+    def loras_of(self, model: ModelEntry) -> list[LoraEntry]:
+        """The adapters that are for `model`."""
+        return [lora for lora in self.loras if not lora.models or model.name in lora.models]
+
+    def lora(self, name: str, model: ModelEntry) -> LoraEntry:
+        """The adapter `name` for `model`. Raises NotFound."""
+        fits = self.loras_of(model)
+        for lora in fits:
+            if lora.name == name:
+                return lora
+        known = ", ".join(lora.name for lora in fits)
+        raise NotFound(
+            f"no adapter {name!r} for the model {model.name!r}; there are: {known or 'none'}",
+            metadata={"name": name, "model": model.name, "known": known},
+        )
+
 
 def from_settings(settings: DiffusionSettings) -> Registry:
     """The registry that the operator asks for. Raises ValueError where it makes no sense."""
     models = [carded(model) for model in settings.models]
     if settings.embedded:
         models.append(embedded())
-    return Registry(models, settings.default_model)
+    return Registry(models, settings.default_model, settings.loras)
 
 
 def embedded() -> ModelEntry:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from imajin.common.v1 import drawing_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2
-from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.orders import LoraWeight, Order
 from imajin_servers.diffusion.registry import Registry
 from imajin_servers.diffusion.settings import ModelEntry
 from imajin_servers.runtime.errors import InvalidArgument, Violation
@@ -32,6 +33,7 @@ def order(request: diffusion_pb2.GenerateRequest, registry: Registry) -> Order:
         preview_interval=request.preview_interval,
         priority=request.priority if request.HasField("priority") else 50,
         scheduler=scheduler_name(request.scheduler),
+        loras=loras(request.loras, model, registry),
     )
 
 
@@ -43,6 +45,16 @@ def style_name(value: int) -> str:
 def scheduler_name(value: int) -> str:
     """Name of a scheduler as `pipelines.schedulers` has it; empty when unspecified."""
     return drawing_pb2.Scheduler.Name(value).removeprefix("SCHEDULER_").lower() if value else ""
+
+
+def loras(wanted: Sequence[drawing_pb2.LoraWeight], model: ModelEntry, registry: Registry) -> tuple[LoraWeight, ...]:
+    """The adapters in the order in which they are named. Raises NotFound, and InvalidArgument for one that is named twice."""
+    names = [lora.name for lora in wanted]
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise InvalidArgument.field(f"loras[{at}].name", f"{name!r} is named twice")
+        registry.lora(name, model)
+    return tuple(LoraWeight(lora.name, lora.weight if lora.HasField("weight") else 1.0) for lora in wanted)
 
 
 def size(request: diffusion_pb2.GenerateRequest, model: ModelEntry) -> tuple[int, int]:

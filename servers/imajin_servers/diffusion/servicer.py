@@ -53,5 +53,8 @@ class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
         """The registry, and what is loaded."""
         known = [self.generations.models[entry.name] for entry in self.registry.models]
         return diffusion_pb2.ListModelsResponse(
-            models=[messages.model(model, model.entry is self.registry.default) for model in known]
+            models=[
+                messages.model(model, model.entry is self.registry.default, self.registry.loras_of(model.entry))
+                for model in known
+            ]
         )

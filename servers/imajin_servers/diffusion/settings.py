@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from imajin_servers.runtime.credentials.settings import CredentialSettings
@@ -43,6 +43,24 @@ class ModelEntry(BaseModel):
     max_upscale: float = Field(default=2.0, ge=1, le=16)
 
 
+class LoraEntry(BaseModel):
+    """An adapter that requests may name, `[[diffusion.loras]]` in the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    # The name is also that of peft's layers, where a dot would part it.
+    name: str = Field(min_length=1, max_length=128, pattern=r"^[^.]*$")
+    source: str
+    """Safetensors file, the directory that it lies in, or repository on the model hub."""
+    file: str = ""
+    """Its name in the directory or repository; a directory with one such file needs none."""
+    revision: str | None = None
+    models: list[str] = Field(default_factory=list)
+    """Names of the models that it is for; all of them when empty."""
+    description: str = ""
+    license: str = ""
+
+
 class ModerationSettings(BaseModel):
     """What is refused, before and after drawing."""
 
@@ -61,6 +79,9 @@ class DiffusionSettings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="IMAJIN_DIFFUSION_")
 
     models: list[ModelEntry] = Field(default_factory=list)
+    loras: list[LoraEntry] = Field(default_factory=list)
+    max_loras: int = Field(default=8, ge=0)
+    """Adapters that stay in memory beside each model; those that are in use always do."""
     embedded: bool = True
     """Whether the model that ships is in the registry too."""
     default_model: str = ""
@@ -77,6 +98,10 @@ class DiffusionSettings(ServerSettings):
     """Generations of one model that may wait beside the active ones."""
     ageing_seconds: float = Field(default=1.0, gt=0)
     """Seconds of waiting that weigh as much as one point of priority."""
+    max_loaded: int = Field(default=0, ge=0)
+    """Models in memory at a time; 0 keeps as many as there is room for. The one that was used longest ago goes first, none that is in use."""
+    max_loaded_bytes: ByteSize = Field(default=ByteSize(0))
+    """Weights in memory at a time, such as `40GiB`; 0 sets no limit."""
     previews: Literal["projection", "autoencoder"] = "projection"
     """How previews are made: by a linear map from latents to colours, or, where the model's autoencoder is a tiny one, by that:
     sharper, at a hundred times the cost."""

@@ -5,17 +5,29 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
+from imajin_servers.diffusion import streams
 from imajin_servers.diffusion.engine.policy import Candidate, next_batch
 from imajin_servers.diffusion.engine.profile import Profile
+from imajin_servers.diffusion.orders import LoraWeight
 from imajin_servers.diffusion.pipelines.run import Run
 from imajin_servers.diffusion.pipelines.stepwise import Stepwise
 from imajin_servers.runtime.errors import Cancelled, Draining, ImajinError
+
+Around = Callable[[Sequence[Run]], AbstractContextManager[None]]
+"""Entered around each pass with the runs that share it, in the engine's thread: must be quick."""
+
+
+def unwatched(runs: Sequence[Run]) -> AbstractContextManager[None]:
+    """Nobody is interested."""
+    return nullcontext()
 
 
 @dataclass(eq=False)
@@ -38,11 +50,23 @@ class Ticket:
         self.error = self.error or error or Cancelled("the generation was cancelled")
 
 
+class Company(NamedTuple):
+    """What runs that may share a pass have in common."""
+
+    known: Hashable
+    kind: Hashable
+    loras: tuple[LoraWeight, ...]
+
+
 class Engine:
     """Advances runs, a step at a time. Runs are submitted from any thread."""
 
-    def __init__(self, name: str, stepwise: Stepwise, *, max_batch: int, ageing: float) -> None:
+    def __init__(
+        self, name: str, stepwise: Stepwise, *, max_batch: int, ageing: float, around: Around = unwatched
+    ) -> None:
         self.stepwise = stepwise
+        self.around = around
+        self.home: torch.device = stepwise.device
         self.ageing = ageing
         self.profile = Profile(max_batch)
         self.ids = itertools.count()
@@ -77,6 +101,7 @@ class Engine:
         with self.wake:
             for ticket in self.tickets:
                 ticket.run.move(device)
+        streams.settle(self.home)
 
     def resume(self) -> None:
         """Goes on after `pause`."""
@@ -95,6 +120,7 @@ class Engine:
 
     def loop(self) -> None:
         """The engine's thread."""
+        streams.own(self.home, first=True)
         while (batch := self.chosen()) is not None:
             try:
                 self.tick(batch)
@@ -114,7 +140,7 @@ class Engine:
                     break
                 # Whoever cancels doesn't wake this thread: it looks again by itself while somebody could leave.
                 self.wake.wait(0.05 if self.tickets else None)
-            batch = next_batch([self.candidate(one) for one in self.tickets], self.ageing, self.profile.cap)
+            batch = next_batch([self.candidate(one) for one in self.tickets], self.ageing, self.cap)
             ids = {candidate.id for candidate in batch}
             self.stepping = True
             return [ticket for ticket in self.tickets if ticket.id in ids]
@@ -128,8 +154,21 @@ class Engine:
     def candidate(self, ticket: Ticket) -> Candidate:
         """What the policy sees of a ticket."""
         run = ticket.run
-        remaining = (run.steps - run.step) * self.profile.cost(self.stepwise.shape(run))
-        return Candidate(ticket.id, self.stepwise.kind(run), ticket.priority, ticket.arrived, remaining)
+        known = self.known(run)
+        remaining = (run.steps - run.step) * self.profile.cost(known)
+        kind = self.stepwise.kind(run)
+        # Kernels know nothing of how strongly an adapter is heard; a pass is of one strength for all.
+        company = None if kind is None else Company(known, kind, run.order.loras)
+        return Candidate(ticket.id, company, ticket.priority, ticket.arrived, remaining)
+
+    def known(self, run: Run) -> Hashable:
+        """What the profile knows a run's steps by: their shapes, and the adapters that they go through."""
+        return self.stepwise.shape(run), tuple(lora.name for lora in run.order.loras)
+
+    def cap(self, company: Hashable, count: int) -> int:
+        """How many of `count` runs should share a pass."""
+        assert isinstance(company, Company)
+        return self.profile.cap(company.known, count)
 
     def tick(self, batch: Sequence[Ticket]) -> None:
         """One step of each ticket of `batch`. An error ends the run that it belongs to, and no other."""
@@ -164,13 +203,17 @@ class Engine:
 
     def advance(self, runs: Sequence[Run]) -> None:
         """One step of each run; batches of unknown worth are probed."""
-        kind = self.stepwise.shape(runs[0])
+        kind = self.known(runs[0])
         if len(runs) > 1 and self.profile.of(kind).unsettled(len(runs)):
             exact, together, apart = self.stepwise.probe(runs)
+            streams.run_dry(self.home)
             self.profile.probed(kind, len(runs), exact, together, apart)
             return
         began = time.perf_counter()
-        self.stepwise.step(runs)
+        with self.around(runs):
+            self.stepwise.step(runs)
+            # Steps are told and timed when they are done, not when they are queued.
+            streams.run_dry(self.home)
         self.profile.stepped(kind, len(runs), time.perf_counter() - began)
 
     def leave(self, ticket: Ticket, error: Exception | None) -> None:

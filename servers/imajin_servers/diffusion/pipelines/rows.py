@@ -18,9 +18,16 @@ class Rows:
     """Splits what the parts of `network` that are named in `vectors` get, `(rows, features)`, into the rows of each run."""
 
     def __init__(self, network: nn.Module, vectors: Sequence[str]) -> None:
+        self.network = network
+        self.vectors = vectors
         self.counts: list[int] = []
-        for name, module in network.named_modules():
-            if isinstance(module, nn.Linear) and any(part in vectors for part in name.split(".")):
+        self.cover()
+
+    def cover(self) -> None:
+        """Takes in those layers that came since."""
+        for name, module in self.network.named_modules():
+            named = any(part in self.vectors for part in name.split("."))
+            if named and isinstance(module, nn.Linear) and "forward" not in vars(module):
                 setattr(module, "forward", self.splitting(module.forward))  # noqa: B010 (a type checker takes it for a method)
 
     @contextmanager

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
+from imajin_servers.diffusion.pipelines.adapters import Adapters
 from imajin_servers.diffusion.pipelines.rows import Rows
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
 
@@ -46,6 +47,7 @@ class Stepwise(ABC):
         self.device: torch.device = pipe.device
         self.dtype: torch.dtype = denoiser.dtype
         self.rows = Rows(denoiser, self.vectors)
+        self.adapters = Adapters(pipe, denoiser, self.rows.cover)
 
     def move(self, device: torch.device) -> None:
         """Takes the weights to another device."""
@@ -138,8 +140,10 @@ class Stepwise(ABC):
 
     @torch.inference_mode()
     def step(self, runs: Sequence[Run]) -> None:
-        """Takes one step of each run, in one forward pass."""
-        for run, prediction in zip(runs, self.predict(runs), strict=True):
+        """Takes one step of each run, in one forward pass. All of them hear the same adapters."""
+        with self.adapters.used(runs[0].order.loras):
+            predictions = self.predict(runs)
+        for run, prediction in zip(runs, predictions, strict=True):
             self.advance(run, prediction)
 
     @torch.inference_mode()
@@ -148,11 +152,12 @@ class Stepwise(ABC):
 
         Returns whether the bits were the same, seconds together and seconds one after the other.
         """
-        began = self.now()
-        alone = [self.predict([run])[0] for run in runs]
-        between = self.now()
-        together = self.predict(runs)
-        ended = self.now()
+        with self.adapters.used(runs[0].order.loras):
+            began = self.now()
+            alone = [self.predict([run])[0] for run in runs]
+            between = self.now()
+            together = self.predict(runs)
+            ended = self.now()
         same = all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
         for run, prediction in zip(runs, alone, strict=True):
             self.advance(run, prediction)
@@ -180,6 +185,19 @@ class Stepwise(ABC):
     def clean(self, run: Run, prediction: torch.Tensor, moved: Any) -> torch.Tensor | None:
         """A guess of the finished latents; `run.latents` are still those before the step. None where there is none."""
         return getattr(moved, "pred_original_sample", None)
+
+    def latents_of(self, vae: Any, images: torch.Tensor) -> torch.Tensor:
+        """`images` `(n, 3, height, width)` from -1 to 1 as the denoiser's latents, in float32 on the CPU; `vae` is the family's."""
+        code = vae.encode(images.to(vae.device, vae.dtype))
+        latents = (code.latents if hasattr(code, "latents") else code.latent_dist.mean).float().cpu()
+        config = vae.config
+        mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+        if mean is not None and deviation is not None:
+            latents = (latents - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(deviation).view(1, -1, 1, 1)
+        else:
+            latents = latents - (getattr(config, "shift_factor", None) or 0.0)
+        scaled: torch.Tensor = latents * config.scaling_factor
+        return scaled
 
     def pixels(self, image: torch.Tensor) -> Pixels:
         """What the autoencoder made, `(1, 3, height, width)` from -1 to 1, as a picture."""

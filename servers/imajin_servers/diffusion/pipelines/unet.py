@@ -35,6 +35,7 @@ class StepwiseUNet(Stepwise):
     @torch.inference_mode()
     def encode(self, order: Order) -> Conditioning:
         """The prompt through the text encoder; what is too long for it is cut off, as diffusers does."""
+        self.adapters.encoders.hear(order.loras)
         positive, negative = self.pipe.encode_prompt(
             order.prompt, self.device, 1, order.guided, order.negative_prompt or None
         )

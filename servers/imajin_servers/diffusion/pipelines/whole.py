@@ -11,6 +11,7 @@ import torch
 
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
+from imajin_servers.diffusion.pipelines.adapters import Adapters
 from imajin_servers.diffusion.pipelines.stepwise import Pixels
 
 
@@ -20,6 +21,8 @@ class Whole:
     def __init__(self, pipe: Any) -> None:
         self.pipe = pipe
         self.template = pipe.scheduler
+        denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+        self.adapters = Adapters(pipe, denoiser, lambda: None)
         self.device: torch.device = pipe.device
         self.taken = inspect.signature(pipe.__call__).parameters
 
@@ -38,6 +41,10 @@ class Whole:
         """Names of the schedulers that fit the model; its own needs no name."""
         return schedulers.fitting(self.template.config)
 
+    def pass_rows(self, order: Order) -> int:
+        """Rows that `order` takes in a forward pass, as most pipelines do it."""
+        return 2 if order.guided else 1
+
     def draw(self, order: Order, on_step: Callable[[int], None]) -> Pixels:
         """The picture. `on_step` hears how many steps are done; what it raises ends the run.
 
@@ -45,6 +52,7 @@ class Whole:
         """
         schedulers.check(order.scheduler, self.schedulers)
         self.pipe.scheduler = schedulers.chosen(self.template, order.scheduler)
+        self.adapters.encoders.hear(order.loras)
         width, height = self.drawn_size(order)
 
         def heard(pipe: Any, step: int, moment: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -62,5 +70,6 @@ class Whole:
             "callback_on_step_end": heard,
             "output_type": "np",
         }
-        made = self.pipe(**{name: value for name, value in wishes.items() if name in self.taken})
+        with self.adapters.used(order.loras):
+            made = self.pipe(**{name: value for name, value in wishes.items() if name in self.taken})
         return (np.asarray(made.images[0]) * 255).round().astype(np.uint8)

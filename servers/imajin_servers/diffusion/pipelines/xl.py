@@ -18,6 +18,7 @@ class StepwiseXL(StepwiseUNet):
     @torch.inference_mode()
     def encode(self, order: Order) -> Conditioning:
         """The prompt through both text encoders, and the size."""
+        self.adapters.encoders.hear(order.loras)
         positive, negative, pooled, negative_pooled = self.pipe.encode_prompt(
             prompt=order.prompt,
             device=self.device,

@@ -14,7 +14,18 @@ from PIL import Image
 from torch.nn import functional
 
 from imajin_servers.diffusion import previews, projection
+from imajin_servers.diffusion.pipelines import Stepwise
 from imajin_servers.diffusion.settings import EMBEDDED
+
+
+class Family:
+    """What the fit needs of a family."""
+
+    latents_of = Stepwise.latents_of
+
+    def __init__(self, vae: Any, cell: int) -> None:
+        self.pipe = SimpleNamespace(vae=vae)
+        self.cell = cell
 
 
 def decibels(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -25,11 +36,11 @@ def decibels(a: torch.Tensor, b: torch.Tensor) -> float:
 @torch.inference_mode()
 def test_a_projection_comes_close_to_what_the_autoencoder_decodes() -> None:
     vae = AutoencoderTiny.from_pretrained(EMBEDDED / "vae", torch_dtype=torch.float32)
-    fit = projection.fitted(vae, 16)
+    fit = projection.fitted(Family(vae, 16))
     rows, columns = torch.meshgrid(torch.linspace(-1, 1, 256), torch.linspace(-1, 1, 320), indexing="ij")
     disc = (rows**2 + columns**2 < 0.5).float()
     picture = torch.stack([disc * 1.6 - 0.8, rows, -disc])[None]
-    latents = projection.latents_of(vae, picture)
+    latents = Stepwise.latents_of(Family(vae, 16), vae, picture)
     decoded = (vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)
     for patch in (8, 4, 2):
         seen = functional.interpolate(decoded, size=(16 * patch, 20 * patch), mode="area")
@@ -52,9 +63,9 @@ def test_an_autoencoder_that_is_linear_is_met() -> None:
 
     config = SimpleNamespace(scaling_factor=0.5, shift_factor=0.25)
     vae = SimpleNamespace(encode=encode, config=config, device=torch.device("cpu"), dtype=torch.float32)
-    fit = projection.fitted(vae, 2)
+    fit = projection.fitted(Family(vae, 2))
     pictures = projection.pictures(1, 32)
-    latents = projection.latents_of(vae, pictures)
+    latents = Stepwise.latents_of(Family(vae, 2), vae, pictures)
     shown = fit.colours(latents, 2)
     assert shown.shape == (1, 3, 32, 32)
     assert decibels(shown, pictures / 2 + 0.5) > 25
@@ -73,7 +84,7 @@ def test_latents_are_scaled_as_pipelines_scale_them(scaling: dict[str, Any]) -> 
     vae = AutoencoderKL(latent_channels=2, block_out_channels=(8, 8), norm_num_groups=4, **FOUR).eval()
     vae.register_to_config(**scaling)
     images = projection.pictures(1, 16)
-    latents = projection.latents_of(vae, images)
+    latents = Stepwise.latents_of(Family(vae, 2), vae, images)
     mean = torch.tensor(scaling.get("latents_mean", [0.0, 0.0])).view(1, -1, 1, 1)
     deviation = torch.tensor(scaling.get("latents_std", [1.0, 1.0])).view(1, -1, 1, 1)
     back = latents * deviation / scaling["scaling_factor"] + scaling.get("shift_factor", 0.0) + mean

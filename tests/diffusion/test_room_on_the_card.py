@@ -7,9 +7,11 @@ from typing import Any
 import grpc
 import pytest
 
+from imajin.common.v1 import image_pb2
 from imajin_servers.runtime.status import from_call
 
 MIB = 1024**2
+RAW = image_pb2.IMAGE_FORMAT_RAW_RGB8
 MODEL = "diffusion/embedded"
 WORK = "diffusion/embedded work"
 
@@ -80,7 +82,7 @@ async def test_whoever_stops_waiting_leaves_the_line(start: Any, card: Any) -> N
 
 
 async def test_asked_back_in_the_middle_it_pauses_and_goes_on_with_the_same_bits(start: Any, card: Any) -> None:
-    fields: dict[str, Any] = {"prompt": "a red apple", "steps": 30, "seed": 5, "width": 64, "height": 64}
+    fields: dict[str, Any] = {"prompt": "a red apple", "steps": 30, "seed": 5, "width": 64, "height": 64, "format": RAW}
     async with card(400 * MIB) as vram, start(vram=vram.address, lease="required") as server:
         undisturbed = await server.generate(**fields)
         call = server.stub.Generate(server.request(**fields))
@@ -100,11 +102,11 @@ async def test_asked_back_in_the_middle_it_pauses_and_goes_on_with_the_same_bits
 
 async def test_an_idle_model_makes_room(start: Any, card: Any) -> None:
     async with card(400 * MIB) as vram, start(vram=vram.address, lease="required") as server:
-        before = await server.generate(steps=2)
+        before = await server.generate(steps=2, format=RAW)
         async with await vram.client.acquire(390 * MIB, holder="urgent", priority=100):
             assert holders(await vram.until(lambda leases: True)) == ["urgent"]
             assert not await server.loaded()
-        after = await server.generate(steps=2)
+        after = await server.generate(steps=2, format=RAW)
         assert after.data == before.data
         assert await server.loaded()
 

@@ -14,8 +14,10 @@ from imajin_servers.diffusion.card import Card
 from imajin_servers.diffusion.generations import Generations
 from imajin_servers.diffusion.model import Model
 from imajin_servers.diffusion.moderation import Images, Prompts
+from imajin_servers.diffusion.peaks import free_bytes
 from imajin_servers.diffusion.servicer import NAME, DiffusionServicer
 from imajin_servers.diffusion.settings import DiffusionSettings
+from imajin_servers.diffusion.shelf import Shelf
 from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.credentials.sealing import Seal
 from imajin_servers.runtime.leases import LeaseClient
@@ -34,8 +36,11 @@ async def build(settings: DiffusionSettings, lifetime: Lifetime) -> AsyncIterato
         required=settings.lease == "required",
         max_wait=settings.lease_wait_seconds,
     )
+    shelf = Shelf(settings.max_loaded, settings.max_loaded_bytes, lambda: free_bytes(device))
+    known = {entry.name: Model(entry, settings, card, device, shelf) for entry in models.models}
+    shelf.models.extend(known.values())
     generations = Generations(
-        {entry.name: Model(entry, settings, card, device) for entry in models.models},
+        known,
         card,
         Prompts(settings.moderation.level),
         Images(settings.moderation.classifier, settings.moderation.threshold),

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import torch
 
+from imajin_servers.diffusion import metrics
 from imajin_servers.diffusion.card import Card
 from imajin_servers.diffusion.drawing import Timings, draw
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.finishing import Finish, Finished, check, finish
-from imajin_servers.diffusion.memory import estimate
 from imajin_servers.diffusion.model import Model
 from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.orders import Order
@@ -68,6 +68,11 @@ class Generations:
             schedulers.check(order.scheduler, model.schedulers)
         timings = Timings()
         feed.queued(len(model.line.waiting) + 1)
+        with metrics.generation(order.model.name, timings):
+            return await self.in_turn(order, wish, feed, model, timings)
+
+    async def in_turn(self, order: Order, wish: Finish, feed: Feed, model: Model, timings: Timings) -> Made:
+        """The image of `order`, once it has a place."""
         async with AsyncExitStack() as held:
             with timings.of("queued"):
                 await held.enter_async_context(model.line.place(order.priority, feed.queued))
@@ -81,9 +86,14 @@ class Generations:
         async with AsyncExitStack() as held:
             with timings.of("loading"):
                 loaded = await held.enter_async_context(model.in_use(feed, order.priority))
-            need = estimate(loaded.pipeline.pipe, *loaded.pipeline.drawn_size(order), rows=2 if order.guided else 1)
+            need = model.need(order, loaded.pipeline)
+
+            def waiting(position: int, requested: int, available: int) -> None:
+                feed.waiting_for_vram(position, requested, available)
+                model.give_way(position, requested - available)
+
             with timings.of("waiting_for_vram"):
-                lease = self.card.hold(need, f"{model.holder} work", order.priority, feed.waiting_for_vram)
+                lease = self.card.hold(need, f"{model.holder} work", order.priority, waiting)
                 room = await held.enter_async_context(lease)
             if room is not None:
                 held.callback(asyncio.create_task(self.watch(room, model, feed)).cancel)

@@ -42,7 +42,7 @@ class Previewer:
     def projected(self, latents: torch.Tensor) -> Image.Image:
         """Each latent pixel as the patch of colours that the projection gives it."""
         if self.projection is None:
-            self.projection = fitted(self.vae, self.stepwise.cell)
+            self.projection = fitted(self.stepwise)
         colours = self.projection.colours(latents, patch(max(latents.shape[-2:])))[0]
         pixels = (colours * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
         return Image.fromarray(pixels.cpu().numpy().astype(np.uint8, copy=False))

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
 
 import torch
 from torch.nn import functional
+
+from imajin_servers.diffusion.pipelines import Stepwise
 
 PATCH = 8
 """Colours of a patch's side as fitted."""
@@ -44,19 +45,20 @@ class Projection:
         """Weights `(3 * patch**2, channels, AROUND, AROUND)` and bias of the convolution that makes patches of that side."""
         if (patch, device) not in self.kernels:
             pooled = functional.avg_pool2d(self.weights.reshape(-1, 3, PATCH, PATCH), PATCH // patch).flatten(1).T
-            kernel, bias = pooled[:, :-1].unflatten(1, (-1, AROUND, AROUND)), pooled[:, -1]
+            kernel, bias = pooled[:, :-1].reshape(len(pooled), -1, AROUND, AROUND), pooled[:, -1]
             self.kernels[patch, device] = kernel.contiguous().to(device), bias.contiguous().to(device)
         return self.kernels[patch, device]
 
 
 @torch.inference_mode()
-def fitted(vae: Any, cell: int) -> Projection:
-    """The projection that suits `vae` best, by least squares. `cell` is the pixels of a side that one latent stands for."""
-    images = pictures(PICTURES, SIDE * cell)
+def fitted(stepwise: Stepwise) -> Projection:
+    """The projection that suits the autoencoder of `stepwise` best, by least squares."""
+    vae = stepwise.pipe.vae
+    images = pictures(PICTURES, SIDE * stepwise.cell)
     if vae.dtype == torch.float16:
         # Some autoencoders overflow there, and the one at hand may be in use by another thread.
         vae = copy.deepcopy(vae).float()
-    codes = torch.cat([latents_of(vae, image[None]) for image in images])
+    codes = torch.cat([stepwise.latents_of(vae, image[None]) for image in images])
     seen = functional.interpolate(images, size=(SIDE * PATCH, SIDE * PATCH), mode="area")
     framed = functional.pad(codes, [AROUND // 2] * 4, mode="replicate")
     inputs = functional.unfold(framed, AROUND).movedim(1, -1).flatten(0, 1).double()
@@ -65,20 +67,6 @@ def fitted(vae: Any, cell: int) -> Projection:
     squares = inputs.T @ inputs
     ridge = RIDGE * squares.diagonal().mean() * torch.eye(len(squares), dtype=squares.dtype)
     return Projection(torch.linalg.solve(squares + ridge, inputs.T @ outputs).float())
-
-
-def latents_of(vae: Any, images: torch.Tensor) -> torch.Tensor:
-    """`images` `(n, 3, height, width)` from -1 to 1 as the denoiser's latents, on the CPU, as diffusers' pipelines scale them."""
-    code = vae.encode(images.to(vae.device, vae.dtype))
-    latents = (code.latents if hasattr(code, "latents") else code.latent_dist.mean).float().cpu()
-    config = vae.config
-    mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
-    if mean is not None and deviation is not None:
-        latents = (latents - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(deviation).view(1, -1, 1, 1)
-    else:
-        latents = latents - (getattr(config, "shift_factor", None) or 0.0)
-    scaled: torch.Tensor = latents * config.scaling_factor
-    return scaled
 
 
 def pictures(count: int, side: int) -> torch.Tensor:

@@ -1,0 +1,49 @@
+"""Lets encoding, denoising, decoding and previews overlap on a card: each thread queues its kernels on a stream of its own.
+
+On one stream a step would wait for every decode that was queued before it. Streams don't wait for each other, so a thread lets its own
+run dry before it hands a tensor on, and before it lets one go that another stream made. On a CPU all of this is nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def own(device: torch.device, *, first: bool = False) -> None:
+    """Gives the calling thread a stream of its own on `device`; `first` lets its kernels go before those of others."""
+    # A new thread computes its first product with as many threads as there are cores, and so with other bits, until torch
+    # is asked how many it may take.
+    torch.get_num_threads()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        stream: Any = torch.cuda.Stream
+        torch.cuda.set_stream(stream(device, priority=-1 if first else 0))
+
+
+def run_dry(device: torch.device) -> None:
+    """Waits until the calling thread's stream on `device` has done its work."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+
+
+def settle(device: torch.device) -> None:
+    """Waits until all streams of `device` have done their work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def dry(device: torch.device, work: Callable[..., T]) -> Callable[..., T]:
+    """`work`, which returns when the card has done its part too."""
+
+    def through(*args: object) -> T:
+        try:
+            return work(*args)
+        finally:
+            run_dry(device)
+
+    return through

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,27 +26,6 @@ from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge
 
 MOST_MEMORY = 64 * 1024 * 1024
 """Bytes that one file may take above what the server takes when it rests."""
-SERVER = """
-import asyncio, sys
-import grpc
-from imajin_servers.processing.__main__ import build
-from imajin_servers.processing.settings import ProcessingSettings
-from imajin_servers.runtime.calls import CallInterceptor
-from imajin_servers.runtime.server import OPTIONS, Lifetime
-
-async def main():
-    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
-    port = server.add_insecure_port("127.0.0.1:0")
-    async with build(ProcessingSettings(workers=1, focal={"faces": False}), Lifetime()) as services:
-        for service in services:
-            service.add(service.servicer, server)
-        await server.start()
-        print(port, flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        await server.stop(0)
-
-asyncio.run(main())
-"""
 
 
 @dataclass(frozen=True)
@@ -110,10 +90,23 @@ def test_the_corpus_has_every_kind(corpus: list[Hostile]) -> None:
 class Server:
     """A processing server in a process of its own."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{int(self.process.stdout.readline())}")
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("IMAJIN_")}
+        environment |= {
+            "IMAJIN_PROCESSING_ADDRESS": address,
+            "IMAJIN_PROCESSING_WORKERS": "1",
+            "IMAJIN_PROCESSING_FOCAL__FACES": "false",
+            "IMAJIN_CREDENTIALS_DIRECTORY": str(folder),
+            # What is used is measured, not what an allocator with many arenas keeps of what was freed.
+            "MALLOC_ARENA_MAX": "1",
+        }
+        with (folder / "processing.log").open("wb") as log:
+            command = [sys.executable, "-m", "imajin_servers.processing"]
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self.channel = grpc.insecure_channel(address)
+        grpc.channel_ready_future(self.channel).result(60)
         self.stub = pb_grpc.ProcessingServiceStub(self.channel)
 
     def send(self, data: bytes) -> str:
@@ -151,29 +144,28 @@ class Server:
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def close(self) -> None:
-        """Ends the server."""
+        """Ends the server, which must still be there."""
         self.channel.close()
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self.process.terminate()
         assert self.process.wait(30) == 0
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="peaks are told apart by Linux alone")
-def test_a_server_answers_each_with_an_error_or_a_picture_and_little_memory(corpus: list[Hostile]) -> None:
-    server = Server()
+def test_a_server_answers_each_with_an_error_or_a_picture_and_little_memory(
+    corpus: list[Hostile], tmp_path: Path
+) -> None:
+    server = Server(tmp_path)
     try:
         for file in corpus:
             if file.family == "sound":
                 assert server.send(file.data) == "taken"
-        idle = server.memory("VmRSS")
         wrong, peaks = {}, {}
         for file in corpus:
             # Of the files that were cut short, each tenth: they are all small, and the domain saw them all.
             if file.family == "truncated" and not file.name.endswith("0-percent"):
                 continue
             server.forget_peak()
+            idle = server.memory("VmRSS")
             outcome = server.send(file.data)
             peaks[file.name] = server.memory("VmHWM") - idle
             if outcome not in ({file.reason} if file.reason else {"taken", ImageInvalid.reason}):

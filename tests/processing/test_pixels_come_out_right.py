@@ -65,6 +65,9 @@ def plain(mode: str, colour: object) -> Image.Image:
         pytest.param(
             file_of(plain("RGBA", (*ORANGE, 128)), "AVIF", quality=100), "RGBA", (*ORANGE, 128), id="avif-alpha"
         ),
+        pytest.param(file_of(plain("RGB", ORANGE), "GIF"), "RGB", ORANGE, id="gif"),
+        pytest.param(file_of(plain("L", 99), "GIF"), "RGB", (99, 99, 99), id="gif-grey"),
+        pytest.param(file_of(plain("RGBA", (0, 0, 0, 0)), "GIF"), "RGBA", (0, 0, 0, 0), id="gif-transparent"),
     ],
 )
 def test_every_mode_comes_out_as_rgb_or_rgba(data: bytes, mode: str, colour: tuple[int, ...]) -> None:

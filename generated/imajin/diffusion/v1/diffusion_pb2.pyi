@@ -60,6 +60,68 @@ class GenerateResponse(_message.Message):
     result: GenerateResult
     def __init__(self, progress: _Optional[_Union[_progress_pb2.Progress, _Mapping]] = ..., preview: _Optional[_Union[_image_pb2.Preview, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ..., result: _Optional[_Union[GenerateResult, _Mapping]] = ...) -> None: ...
 
+class EditRequest(_message.Message):
+    __slots__ = ("spec", "chunk")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    spec: EditSpec
+    chunk: _image_pb2.ImageChunk
+    def __init__(self, spec: _Optional[_Union[EditSpec, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ...) -> None: ...
+
+class EditSpec(_message.Message):
+    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "scheduler", "loras", "image_data", "mask_data", "strength")
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    STYLE_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    GUIDANCE_SCALE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULER_FIELD_NUMBER: _ClassVar[int]
+    LORAS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
+    MASK_DATA_FIELD_NUMBER: _ClassVar[int]
+    STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    prompt: str
+    negative_prompt: str
+    model: str
+    style: _model_pb2.ModelStyle
+    width: int
+    height: int
+    steps: int
+    guidance_scale: float
+    seed: int
+    format: _image_pb2.ImageFormat
+    text_overlay: _finishing_pb2.TextOverlay
+    watermark: _finishing_pb2.Watermark
+    preview_interval: int
+    priority: int
+    scheduler: _drawing_pb2.Scheduler
+    loras: _containers.RepeatedCompositeFieldContainer[_drawing_pb2.LoraWeight]
+    image_data: bytes
+    mask_data: bytes
+    strength: float
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ..., image_data: _Optional[bytes] = ..., mask_data: _Optional[bytes] = ..., strength: _Optional[float] = ...) -> None: ...
+
+class EditResponse(_message.Message):
+    __slots__ = ("progress", "preview", "chunk", "result")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    progress: _progress_pb2.Progress
+    preview: _image_pb2.Preview
+    chunk: _image_pb2.ImageChunk
+    result: GenerateResult
+    def __init__(self, progress: _Optional[_Union[_progress_pb2.Progress, _Mapping]] = ..., preview: _Optional[_Union[_image_pb2.Preview, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ..., result: _Optional[_Union[GenerateResult, _Mapping]] = ...) -> None: ...
+
 class GenerateResult(_message.Message):
     __slots__ = ("image_data", "image_index", "format", "width", "height", "seed", "model", "steps", "guidance_scale", "moderation", "timings", "credentials", "provenance")
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
@@ -119,7 +181,7 @@ class ListModelsResponse(_message.Message):
     def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "styles", "description", "source", "license", "loaded", "weight_bytes", "is_default", "default_steps", "default_guidance_scale", "base_sizes", "max_upscale", "dtype", "schedulers", "loras")
+    __slots__ = ("name", "styles", "description", "source", "license", "loaded", "weight_bytes", "is_default", "default_steps", "default_guidance_scale", "base_sizes", "max_upscale", "dtype", "schedulers", "loras", "edits")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STYLES_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +197,7 @@ class Model(_message.Message):
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULERS_FIELD_NUMBER: _ClassVar[int]
     LORAS_FIELD_NUMBER: _ClassVar[int]
+    EDITS_FIELD_NUMBER: _ClassVar[int]
     name: str
     styles: _containers.RepeatedScalarFieldContainer[_model_pb2.ModelStyle]
     description: str
@@ -150,7 +213,8 @@ class Model(_message.Message):
     dtype: str
     schedulers: _containers.RepeatedScalarFieldContainer[_drawing_pb2.Scheduler]
     loras: _containers.RepeatedCompositeFieldContainer[Lora]
-    def __init__(self, name: _Optional[str] = ..., styles: _Optional[_Iterable[_Union[_model_pb2.ModelStyle, str]]] = ..., description: _Optional[str] = ..., source: _Optional[str] = ..., license: _Optional[str] = ..., loaded: _Optional[bool] = ..., weight_bytes: _Optional[int] = ..., is_default: _Optional[bool] = ..., default_steps: _Optional[int] = ..., default_guidance_scale: _Optional[float] = ..., base_sizes: _Optional[_Iterable[_Union[_image_pb2.Size, _Mapping]]] = ..., max_upscale: _Optional[float] = ..., dtype: _Optional[str] = ..., schedulers: _Optional[_Iterable[_Union[_drawing_pb2.Scheduler, str]]] = ..., loras: _Optional[_Iterable[_Union[Lora, _Mapping]]] = ...) -> None: ...
+    edits: bool
+    def __init__(self, name: _Optional[str] = ..., styles: _Optional[_Iterable[_Union[_model_pb2.ModelStyle, str]]] = ..., description: _Optional[str] = ..., source: _Optional[str] = ..., license: _Optional[str] = ..., loaded: _Optional[bool] = ..., weight_bytes: _Optional[int] = ..., is_default: _Optional[bool] = ..., default_steps: _Optional[int] = ..., default_guidance_scale: _Optional[float] = ..., base_sizes: _Optional[_Iterable[_Union[_image_pb2.Size, _Mapping]]] = ..., max_upscale: _Optional[float] = ..., dtype: _Optional[str] = ..., schedulers: _Optional[_Iterable[_Union[_drawing_pb2.Scheduler, str]]] = ..., loras: _Optional[_Iterable[_Union[Lora, _Mapping]]] = ..., edits: _Optional[bool] = ...) -> None: ...
 
 class Lora(_message.Message):
     __slots__ = ("name", "description", "license", "loaded")

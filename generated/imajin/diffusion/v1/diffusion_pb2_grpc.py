@@ -40,6 +40,11 @@ class DiffusionServiceStub:
                 request_serializer=imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.Edit = channel.stream_stream(
+                '/imajin.diffusion.v1.DiffusionService/Edit',
+                request_serializer=imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.EditRequest.SerializeToString,
+                response_deserializer=imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.EditResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/imajin.diffusion.v1.DiffusionService/ListModels',
                 request_serializer=imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.ListModelsRequest.SerializeToString,
@@ -59,6 +64,14 @@ class DiffusionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Edit(self, request_iterator, context):
+        """Draws from an image: all of it anew, or where a mask says so. The spec comes first, then the image unless it lies in the spec;
+        progress, previews and the image's bytes come back as from Generate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """The models of the registry and what is loaded.
         """
@@ -73,6 +86,11 @@ def add_DiffusionServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.GenerateRequest.FromString,
                     response_serializer=imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.GenerateResponse.SerializeToString,
+            ),
+            'Edit': grpc.stream_stream_rpc_method_handler(
+                    servicer.Edit,
+                    request_deserializer=imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.EditRequest.FromString,
+                    response_serializer=imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.EditResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -108,6 +126,33 @@ class DiffusionService:
             '/imajin.diffusion.v1.DiffusionService/Generate',
             imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.GenerateRequest.SerializeToString,
             imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Edit(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/imajin.diffusion.v1.DiffusionService/Edit',
+            imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.EditRequest.SerializeToString,
+            imajin_dot_diffusion_dot_v1_dot_diffusion__pb2.EditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class DiffusionServiceStub:
     """Makes one image and streams progress, previews and the image's bytes; `result` comes last.
     Cancelling the call ends the denoising before its next step.
     """
+    Edit: grpc.StreamStreamMultiCallable[diffusion_pb2.EditRequest, diffusion_pb2.EditResponse]
+    """Draws from an image: all of it anew, or where a mask says so. The spec comes first, then the image unless it lies in the spec;
+    progress, previews and the image's bytes come back as from Generate.
+    """
     ListModels: grpc.UnaryUnaryMultiCallable[diffusion_pb2.ListModelsRequest, diffusion_pb2.ListModelsResponse]
     """The models of the registry and what is loaded."""
 
@@ -48,6 +52,10 @@ class DiffusionServiceAsyncStub(DiffusionServiceStub):
     Generate: aio.UnaryStreamMultiCallable[diffusion_pb2.GenerateRequest, diffusion_pb2.GenerateResponse]  # type: ignore[assignment]
     """Makes one image and streams progress, previews and the image's bytes; `result` comes last.
     Cancelling the call ends the denoising before its next step.
+    """
+    Edit: aio.StreamStreamMultiCallable[diffusion_pb2.EditRequest, diffusion_pb2.EditResponse]  # type: ignore[assignment]
+    """Draws from an image: all of it anew, or where a mask says so. The spec comes first, then the image unless it lies in the spec;
+    progress, previews and the image's bytes come back as from Generate.
     """
     ListModels: aio.UnaryUnaryMultiCallable[diffusion_pb2.ListModelsRequest, diffusion_pb2.ListModelsResponse]  # type: ignore[assignment]
     """The models of the registry and what is loaded."""
@@ -63,6 +71,16 @@ class DiffusionServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> typing.Union[abc.Iterator[diffusion_pb2.GenerateResponse], abc.AsyncIterator[diffusion_pb2.GenerateResponse]]:
         """Makes one image and streams progress, previews and the image's bytes; `result` comes last.
         Cancelling the call ends the denoising before its next step.
+        """
+
+    @abc_1.abstractmethod
+    def Edit(
+        self,
+        request_iterator: _MaybeAsyncIterator[diffusion_pb2.EditRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[abc.Iterator[diffusion_pb2.EditResponse], abc.AsyncIterator[diffusion_pb2.EditResponse]]:
+        """Draws from an image: all of it anew, or where a mask says so. The spec comes first, then the image unless it lies in the spec;
+        progress, previews and the image's bytes come back as from Generate.
         """
 
     @abc_1.abstractmethod

@@ -93,7 +93,8 @@ def article(noun: str) -> str:
         and last not in {"bus", "octopus", "cactus", "rhinoceros", "hippopotamus", "walrus"}
     ):
         return noun
-    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+    vowel = noun[0].lower() in "aeiou" and not noun.lower().startswith(("uni", "eur", "one"))
+    return f"{'an' if vowel else 'a'} {noun}"
 
 
 def noun(thing: Thing, rng: random.Random) -> str:

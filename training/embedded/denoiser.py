@@ -59,30 +59,31 @@ def create(widths: tuple[int, ...], channels: int, text_width: int) -> UNet2DCon
 
 
 class Peers:
-    """Workers on one machine that average their weights every so often (each core trains at its own pace)."""
+    """Workers on one machine that average their weights every so often, each by the steps that it has made since."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.folder, self.mine = folder, folder / f"worker-{number}.pt"
-        self.read: dict[str, float] = {}
+        self.read: dict[str, tuple[int, int]] = {}
+        """By file: the other's step and the own when they last met."""
         folder.mkdir(parents=True, exist_ok=True)
 
     @torch.no_grad()
-    def meet(self, model: torch.nn.Module) -> int:
-        """Average with what others have written since the last time, and write the result. Returns how many."""
-        others = []
-        for file in self.folder.glob("worker-*.pt"):
-            written = file.stat().st_mtime
-            if file != self.mine and written > self.read.get(file.name, 0):
-                self.read[file.name] = written
-                others.append(torch.load(file))
+    def meet(self, model: torch.nn.Module, step: int) -> None:
+        """Average with what others have written since the last time, and write the result."""
         weights = dict(model.named_parameters())
-        for name, p in weights.items():
-            for other in others:
-                p.lerp_(other[name].to(p.device), 1 / (len(others) + 1))
+        for file in self.folder.glob("worker-*.pt"):
+            if file == self.mine:
+                continue
+            other = torch.load(file)
+            met, then = self.read.get(file.name, (other["step"], step))
+            self.read[file.name] = (other["step"], step)
+            if other["step"] > met:
+                share = (other["step"] - met) / (other["step"] - met + max(step - then, 1))
+                for name, p in weights.items():
+                    p.lerp_(other["weights"][name].to(p.device), share)
         new = self.mine.with_suffix(".new")
-        torch.save({name: p.detach() for name, p in weights.items()}, new)
+        torch.save({"step": step, "weights": {name: p.detach() for name, p in weights.items()}}, new)
         new.rename(self.mine)
-        return len(others)
 
 
 class Latents:
@@ -100,7 +101,7 @@ class Latents:
         for file in sorted(self.folder.glob("latents-*.pt")):
             if file.name not in self.seen:
                 self.seen.add(file.name)
-                record = {k: v.to(self.device) for k, v in torch.load(file).items()}
+                record = {k: v.to(self.device) for k, v in torch.load(file, mmap=self.device == "cpu").items()}
                 self.groups.setdefault(tuple(record["latents"].shape[1:]), []).append(record)
 
     def __len__(self) -> int:
@@ -210,7 +211,7 @@ def train(args: argparse.Namespace) -> None:
             optimizer.step()
         step += 1
         if peers and step % args.meet_every == 0:
-            peers.meet(unet)
+            peers.meet(unet, step)
         keep = min(args.ema, (1 + step) / (20 + step))
         torch._foreach_lerp_(list(mean.parameters()), list(unet.parameters()), 1 - keep)
         running = 0.99 * running + 0.01 * float(loss.detach())

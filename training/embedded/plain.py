@@ -27,12 +27,17 @@ def names() -> set[str]:
     return {line for line in LIST.read_text().splitlines() if line and not line.startswith("#")}
 
 
+def first(composer: compose.Composer, name: str) -> int:
+    """The sprite that the plain set shows of a thing."""
+    return next(i for style in compose.STYLE_WEIGHTS for i in composer.index.get((name, style), []))
+
+
 def shard(composer: compose.Composer, rng: random.Random, aspect: str) -> tuple[np.ndarray, np.ndarray]:
     """Pictures (N, H, W, 3) uint8 of one aspect and their captions (N, CAPTIONS) str."""
     w, h = compose.ASPECTS[aspect]
     pictures, said = [], []
     for name in (name for name in composer.names if name in names()):
-        i = next(i for style in compose.STYLE_WEIGHTS for i in composer.index.get((name, style), []))
+        i = first(composer, name)
         colours = ("", rng.choice(list(scenes.COLOURS))) if aspect == "square" else ("",)
         for colour in colours:
             canvas = Image.fromarray(scenes.plain(rng, w, h, colour)) if colour else Image.new("RGB", (w, h), "white")

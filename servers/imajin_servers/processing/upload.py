@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from imajin.common.v1 import image_pb2
 from imajin_servers.processing.decode import Source, inspect, inspect_raw
 from imajin_servers.processing.settings import Limits
 from imajin_servers.processing.work import Reserve
-from imajin_servers.runtime.errors import DeadlineExceeded, ImajinError, InvalidArgument
-from imajin_servers.runtime.images import Assembly
+from imajin_servers.runtime import uploads
+from imajin_servers.runtime.images import Image
+from imajin_servers.runtime.uploads import Request, Spec, SpecT
 
-LINGER_BYTES = 64 * 1024 * 1024
-"""What is read and thrown away of a refused upload, so that the refusal arrives."""
-LINGER_SECONDS = 1.0
-LINGER_MESSAGE = 1024 * 1024
-"""What a message that the contract forbids counts for."""
-
-
-class Spec(Protocol):
-    """The first message of every call."""
-
-    @property
-    def image_data(self) -> bytes:
-        """The image when it is small."""
-        ...
-
-
-SpecT = TypeVar("SpecT", bound=Spec)
-SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
-
-
-class Request(Protocol[SpecT_co]):
-    """One message of a call: a spec or a chunk."""
-
-    @property
-    def spec(self) -> SpecT_co:
-        """The spec."""
-        ...
-
-    @property
-    def chunk(self) -> image_pb2.ImageChunk:
-        """The chunk."""
-        ...
-
-    def HasField(self, field_name: str) -> bool:  # type: ignore[misc,unused-ignore]
-        """Which of them it is."""
-        ...
+__all__ = ["Request", "Spec", "SpecT", "Upload", "receive"]
 
 
 @dataclass(frozen=True)
@@ -74,72 +38,13 @@ async def receive(
     Raises InvalidArgument when there is no spec, no image or two, ImageTooLarge and QueueFull while bytes arrive, and
     DeadlineExceeded after `seconds`.
     """
-    try:
-        async with asyncio.timeout(seconds):
-            return await read(requests, check, limits, reserve)
-    except TimeoutError:
-        raise DeadlineExceeded(f"the image did not arrive within {seconds:g} seconds") from None
-    except ImajinError:
-        await discard(requests)
-        raise
+    bounds = uploads.Bounds(limits.bytes, limits.raw_bytes, seconds)
+    upload = await uploads.receive(requests, check, bounds, reserve.hold)
+    return Upload(upload.spec, lambda: looked_at(upload.image(), limits))
 
 
-async def discard(requests: AsyncIterator[Request[SpecT]]) -> None:
-    """Reads on for a little, so that the client is through with sending when the error reaches it.
-
-    A Python client whose write fails because the call has ended reports that failure in place of the status that the
-    call ended with (https://github.com/grpc/grpc/issues/36066).
-    """
-    left = LINGER_BYTES
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_SECONDS):
-            while left > 0:
-                try:
-                    left -= len((await anext(requests)).chunk.data)
-                except StopAsyncIteration:
-                    return
-                except InvalidArgument:
-                    # Of a message that is thrown away anyhow.
-                    left -= LINGER_MESSAGE
-
-
-async def read(
-    requests: AsyncIterator[Request[SpecT]], check: Callable[[SpecT], object], limits: Limits, reserve: Reserve
-) -> Upload[SpecT]:
-    """Reads spec and image."""
-    spec: SpecT | None = None
-    assembly: Assembly | None = None
-    inline = b""
-    async for request in requests:
-        if request.HasField("spec"):
-            if spec is not None:
-                raise InvalidArgument.field("spec", "comes once, first")
-            spec = request.spec
-            inline = spec.image_data
-            reserve.hold(len(inline))
-            check(spec)
-            continue
-        if spec is None:
-            raise InvalidArgument.field("spec", "must be the first message")
-        if inline:
-            raise InvalidArgument.field("image", "lies in spec.image_data or follows as chunks, not both")
-        if assembly is None:
-            raw = request.chunk.info.format == image_pb2.IMAGE_FORMAT_RAW_RGB8
-            assembly = Assembly(limits.raw_bytes if raw else limits.bytes)
-        reserve.hold(len(request.chunk.data))
-        assembly.add(request.chunk)
-    if spec is None:
-        raise InvalidArgument.field("spec", "must be the first message")
-    if assembly is None and not inline:
-        raise InvalidArgument.field("image", "is missing: put it in spec.image_data or send chunks")
-    return Upload(spec, lambda: looked_at(assembly, inline, limits))
-
-
-def looked_at(assembly: Assembly | None, inline: bytes, limits: Limits) -> Source:
+def looked_at(image: Image, limits: Limits) -> Source:
     """The image, checked without decoding it."""
-    if assembly is None:
-        return inspect(inline, limits)
-    image = assembly.result()
     if image.info.format == image_pb2.IMAGE_FORMAT_RAW_RGB8:
         return inspect_raw(image.data, image.info.width, image.info.height, limits)
     return inspect(image.data, limits)

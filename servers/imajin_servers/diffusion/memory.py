@@ -8,6 +8,9 @@ import torch
 
 DENOISER_COPIES = 24
 """Feature maps of the first width that a denoiser holds at once: inputs, skips, and the wide inner layers of attention."""
+PROMPT_TOKENS = 512
+"""What a transformer hears beside the picture, at most."""
+LATENTS_A_TOKEN = 4
 DECODER_COPIES = 3
 """Feature maps at full size that a decoder holds at once."""
 FLOOR = 16 * 1024**2
@@ -18,11 +21,24 @@ def estimate(pipe: Any, width: int, height: int, rows: int) -> int:
     denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
     vae = getattr(pipe, "vae", None)
     scale = int(getattr(pipe, "vae_scale_factor", 8))
-    denoising = (
-        rows * width * height // scale**2 * first_width(denoiser, 320) * element_bytes(denoiser) * DENOISER_COPIES
-    )
+    denoising = rows * denoiser_numbers(denoiser, width * height // scale**2) * element_bytes(denoiser)
     decoding = width * height * first_width(vae, 128) * element_bytes(vae) * DECODER_COPIES
     return max(denoising, decoding) + FLOOR
+
+
+def denoiser_numbers(network: Any, latents: int) -> int:
+    """Numbers that the denoiser holds at once for one row of `latents` latents."""
+    if width := transformer_width(network):
+        return (latents // LATENTS_A_TOKEN + PROMPT_TOKENS) * width * DENOISER_COPIES
+    return latents * first_width(network, 320) * DENOISER_COPIES
+
+
+def transformer_width(network: Any) -> int:
+    """Numbers of a token, 0 where `network` is no transformer."""
+    config = getattr(network, "config", {})
+    if "block_out_channels" in config:
+        return 0
+    return int(config.get("dim") or (config.get("num_attention_heads") or 0) * (config.get("attention_head_dim") or 0))
 
 
 def first_width(network: Any, otherwise: int) -> int:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
-from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
-
 from imajin_servers.diffusion.pipelines.stepwise import Stepwise
-from imajin_servers.diffusion.pipelines.unet import StepwiseUNet
 from imajin_servers.diffusion.pipelines.whole import Whole
-from imajin_servers.diffusion.pipelines.xl import StepwiseXL
+
+FAMILIES = {
+    "StableDiffusionPipeline": "unet:StepwiseUNet",
+    "StableDiffusionXLPipeline": "xl:StepwiseXL",
+    "FluxPipeline": "flux:StepwiseFlux",
+    "Flux2KleinPipeline": "flux2:StepwiseFlux2",
+    "QwenImagePipeline": "qwen:StepwiseQwen",
+    "ZImagePipeline": "z_image:StepwiseZImage",
+}
+"""Classes of diffusers, each with the module here and the class in it; imported when a model needs them."""
 
 
 def wrap(pipe: Any, scheduler: str | None = None) -> Stepwise | Whole:
     """`pipe` step by step where its family is known, whole otherwise; `scheduler` names a class that replaces its own."""
     pipe.set_progress_bar_config(disable=True)
+    known = FAMILIES.get(type(pipe).__name__)
     unet = getattr(pipe, "unet", None)
-    # Distilled models hear the guidance as an embedding.
-    plain = unet is not None and unet.config.time_cond_proj_dim is None
-    if plain and type(pipe) is StableDiffusionPipeline:
-        return StepwiseUNet(pipe, scheduler)
-    if plain and type(pipe) is StableDiffusionXLPipeline:
-        return StepwiseXL(pipe, scheduler)
-    return Whole(pipe)
+    # UNets that hear the guidance as an embedding are called otherwise.
+    if known is None or (unet is not None and unet.config.time_cond_proj_dim is not None):
+        return Whole(pipe)
+    module, name = known.split(":")
+    made: Stepwise = getattr(importlib.import_module(f"{__package__}.{module}"), name)(pipe, scheduler)
+    return made

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from pydantic import ValidationError
 
-from imajin_gateway import logs
+from imajin_gateway import logs, metrics
 from imajin_gateway.app import make_app
 from imajin_gateway.settings import GatewaySettings
 
@@ -89,7 +89,8 @@ async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
         loop.add_signal_handler(number, stop)
     host, port = listener.getsockname()[:2]
     log.info("serving", address=f"{host}:{port}")
-    await server.serve(sockets=[listener])
+    with metrics.served(settings.metrics_address):
+        await server.serve(sockets=[listener])
     log.info("stopped")
     return 0
 

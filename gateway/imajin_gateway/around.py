@@ -10,6 +10,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imajin_gateway import metrics
 from imajin_gateway.answers import Exchange, compact
 from imajin_gateway.body import ClientGone
 from imajin_gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
@@ -52,6 +53,7 @@ class Around:
 
         began = time.monotonic()
         self.running += 1
+        metrics.RUNNING.set(self.running)
         try:
             with structlog.contextvars.bound_contextvars(request_id=request_id):
                 error = await self.run(headers, scope, receive, marked)
@@ -70,6 +72,8 @@ class Around:
                 )
         finally:
             self.running -= 1
+            metrics.RUNNING.set(self.running)
+            metrics.ended(scope, status or CLIENT_CLOSED_REQUEST, time.monotonic() - began)
 
     async def run(self, headers: Headers, scope: Scope, receive: Receive, send: Send) -> ApiError | None:
         """Runs the app; returns the error that it ended with, as HTTP shows it."""

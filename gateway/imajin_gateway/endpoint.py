@@ -38,6 +38,7 @@ class Endpoint:
         budget: Budget,
     ) -> None:
         self.by_verb = {binding.verb: binding for binding in bindings}
+        self.template = bindings[0].template
         self.channels = channels
         self.settings = settings
         self.draining = draining

@@ -113,6 +113,8 @@ class GatewaySettings(Section):
     """An event stream that has been idle for this long gets a comment, so that proxies keep it open."""
     drain_seconds: float = Field(default=5.0, ge=0, le=600)
     """How long running requests may go on after SIGTERM; event streams of watches end at once."""
+    metrics_address: str = ""
+    """Where Prometheus reads, as `host:port`; nowhere when empty. `imajin up` fills it in."""
     addresses: Addresses = Field(default_factory=lambda: Addresses())
 
     @field_validator("cors_origins", "hosts", mode="before")

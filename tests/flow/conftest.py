@@ -45,10 +45,12 @@ def free_ports(count: int) -> list[int]:
 
 def suite_environment(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The variables of a suite of its own, and its addresses by server (`gateway` included)."""
-    ports = free_ports(len(SERVERS) + 1)
+    ports = free_ports(2 * (len(SERVERS) + 1))
+    metrics = {name: f"127.0.0.1:{ports.pop()}" for name in (*SERVERS, "gateway")}
     addresses = {name: f"127.0.0.1:{port}" for name, port in zip((*SERVERS, "gateway"), ports, strict=True)}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("IMAJIN_")}
     environment |= {f"IMAJIN_{name.upper()}_ADDRESS": address for name, address in addresses.items()}
+    environment |= {f"IMAJIN_{name.upper()}_METRICS_ADDRESS": address for name, address in metrics.items()}
     environment |= {
         "IMAJIN_ORCHESTRATOR_DATA_DIR": str(folder / "data"),
         "IMAJIN_UP_STATE_DIR": str(folder / "state"),

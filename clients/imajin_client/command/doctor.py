@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import sys
 from collections.abc import Iterable
 
+from imajin_client.addresses import addresses
 from imajin_client.client import AsyncClient
-from imajin_client.command import output
+from imajin_client.command import output, running
 from imajin_client.command.checks import Check, engines, hardware, models, packages
 from imajin_client.command.running import Exit, run
+from imajin_client.up.metrics import metrics_addresses
+from imajin_client.up.programs import GATEWAY, gateway_address
 
 STYLES = {"ok": "green", "note": "yellow", "missing": "red"}
 
@@ -18,7 +22,7 @@ def doctor(as_json: output.Json = False) -> None:
     """Check Python, extras, models, libraries, cards and servers. Exit status 1 when something is missing."""
 
     async def work(client: AsyncClient) -> int:
-        found = [python(), *packages(), *models(), *hardware(), *await servers(client), *engines()]
+        found = [python(), *packages(), *models(), *hardware(), *await servers(client), await metrics(), *engines()]
         if as_json:
             output.document(found)
         else:
@@ -44,6 +48,31 @@ async def servers(client: AsyncClient) -> list[Check]:
             hint = f"`imajin up` starts the suite; IMAJIN_{name.upper()}_ADDRESS says where it is"
             found.append(Check(f"server {name}", "note", f"{server.state} at {server.address}", hint))
     return found
+
+
+async def metrics() -> Check:
+    """Where Prometheus can read the programs that run."""
+    places = metrics_addresses({**addresses(running.given), GATEWAY: gateway_address()})
+    answers = await asyncio.gather(*(answers_at(place) for place in places.values()))
+    found = [
+        f"{name} http://{place}/metrics" for (name, place), there in zip(places.items(), answers, strict=True) if there
+    ]
+    if found:
+        return Check("metrics", "ok", ", ".join(found))
+    return Check("metrics", "note", "nowhere to be read", "docs/metrics.md says how to serve them")
+
+
+async def answers_at(place: str) -> bool:
+    """Whether Prometheus would find metrics at `place`."""
+    try:
+        async with asyncio.timeout(3):
+            reader, writer = await asyncio.open_connection(*place.rsplit(":", 1))
+            writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+            line = await reader.readline()
+            writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return line.split(b" ")[1:2] == [b"200"]
 
 
 def tell(checks: Iterable[Check]) -> None:

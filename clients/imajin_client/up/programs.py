@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imajin_client.addresses import SERVERS, addresses, from_file, variable
+from imajin_client.up.metrics import metrics_addresses
+from imajin_client.up.metrics import variable as metrics_variable
 from imajin_client.up.probes import grpc_serves, http_serves
 from imajin_client.up.settings import UpSettings
 
@@ -61,6 +63,9 @@ def suite(config: UpSettings, given: Mapping[str, str] | None = None) -> list[Pr
         **os.environ,
         **{variable(name): address for name, address in (given or {}).items()},
     }
+    if config.metrics:
+        read = metrics_addresses(places)
+        environment.update({metrics_variable(name): address for name, address in read.items()})
     return [
         Program(
             name=name,

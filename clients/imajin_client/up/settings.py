@@ -26,6 +26,8 @@ class UpSettings(BaseSettings):
     """Whether the servers' logs go to the screen too."""
     with_parent: bool = False
     """Whether to stop when the process that started this one dies. Linux."""
+    metrics: bool = True
+    """Whether Prometheus may read every server and the gateway, on loopback, each at its port and a thousand more."""
     start_seconds: float = Field(120.0, gt=0)
     """How long a server may take until it serves."""
     stop_seconds: float = Field(20.0, ge=0)

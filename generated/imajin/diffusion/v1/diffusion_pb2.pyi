@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "scheduler", "loras")
+    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "scheduler", "loras", "noise_canvas")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class GenerateRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     SCHEDULER_FIELD_NUMBER: _ClassVar[int]
     LORAS_FIELD_NUMBER: _ClassVar[int]
+    NOISE_CANVAS_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     negative_prompt: str
     model: str
@@ -46,7 +47,8 @@ class GenerateRequest(_message.Message):
     priority: int
     scheduler: _drawing_pb2.Scheduler
     loras: _containers.RepeatedCompositeFieldContainer[_drawing_pb2.LoraWeight]
-    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ...) -> None: ...
+    noise_canvas: _image_pb2.Size
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ..., noise_canvas: _Optional[_Union[_image_pb2.Size, _Mapping]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("progress", "preview", "chunk", "result")
@@ -69,7 +71,7 @@ class EditRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[EditSpec, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ...) -> None: ...
 
 class EditSpec(_message.Message):
-    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "scheduler", "loras", "image_data", "mask_data", "strength")
+    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "scheduler", "loras", "noise_canvas", "image_data", "mask_data", "strength")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +88,7 @@ class EditSpec(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     SCHEDULER_FIELD_NUMBER: _ClassVar[int]
     LORAS_FIELD_NUMBER: _ClassVar[int]
+    NOISE_CANVAS_FIELD_NUMBER: _ClassVar[int]
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     MASK_DATA_FIELD_NUMBER: _ClassVar[int]
     STRENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -105,10 +108,11 @@ class EditSpec(_message.Message):
     priority: int
     scheduler: _drawing_pb2.Scheduler
     loras: _containers.RepeatedCompositeFieldContainer[_drawing_pb2.LoraWeight]
+    noise_canvas: _image_pb2.Size
     image_data: bytes
     mask_data: bytes
     strength: float
-    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ..., image_data: _Optional[bytes] = ..., mask_data: _Optional[bytes] = ..., strength: _Optional[float] = ...) -> None: ...
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ..., noise_canvas: _Optional[_Union[_image_pb2.Size, _Mapping]] = ..., image_data: _Optional[bytes] = ..., mask_data: _Optional[bytes] = ..., strength: _Optional[float] = ...) -> None: ...
 
 class EditResponse(_message.Message):
     __slots__ = ("progress", "preview", "chunk", "result")

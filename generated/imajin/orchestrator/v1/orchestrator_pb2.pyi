@@ -14,7 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "skip_processing", "family", "scheduler", "loras")
+    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "skip_processing", "family", "scheduler", "loras", "noise_canvas")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class GenerateRequest(_message.Message):
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     SCHEDULER_FIELD_NUMBER: _ClassVar[int]
     LORAS_FIELD_NUMBER: _ClassVar[int]
+    NOISE_CANVAS_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     negative_prompt: str
     model: str
@@ -51,7 +52,8 @@ class GenerateRequest(_message.Message):
     family: str
     scheduler: _drawing_pb2.Scheduler
     loras: _containers.RepeatedCompositeFieldContainer[_drawing_pb2.LoraWeight]
-    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., skip_processing: _Optional[bool] = ..., family: _Optional[str] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ...) -> None: ...
+    noise_canvas: _image_pb2.Size
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., skip_processing: _Optional[bool] = ..., family: _Optional[str] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ..., noise_canvas: _Optional[_Union[_image_pb2.Size, _Mapping]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("progress", "preview", "chunk", "result")
@@ -156,12 +158,14 @@ class SubmitBatchSizesResponse(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., status: _Optional[_Union[_job_pb2.JobStatus, str]] = ...) -> None: ...
 
 class PlanBatchSizesRequest(_message.Message):
-    __slots__ = ("sizes", "model")
+    __slots__ = ("sizes", "model", "style")
     SIZES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    STYLE_FIELD_NUMBER: _ClassVar[int]
     sizes: _containers.RepeatedScalarFieldContainer[str]
     model: str
-    def __init__(self, sizes: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ...) -> None: ...
+    style: _model_pb2.ModelStyle
+    def __init__(self, sizes: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ...) -> None: ...
 
 class PlanBatchSizesResponse(_message.Message):
     __slots__ = ("bases", "crops")

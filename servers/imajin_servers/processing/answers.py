@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from imajin.common.v1 import image_pb2, progress_pb2
+from imajin.processing.v1 import page_pb2
 from imajin.processing.v1 import processing_pb2 as pb
+from imajin_servers.processing import derivatives
 from imajin_servers.processing.crop import Box
 from imajin_servers.processing.decode import Picture
 from imajin_servers.processing.focal.point import Focus
 from imajin_servers.processing.operations import Operation
+from imajin_servers.processing.page import File, Place, page
 from imajin_servers.processing.pipeline import Made
 from imajin_servers.processing.settings import Encoding, FamilySettings
 from imajin_servers.runtime.credentials.sealing import NOTHING
@@ -73,11 +76,31 @@ def encoded(made: Made) -> image_pb2.EncodedImage:
         height=file.height,
         size_bytes=len(file.data),
         quality=file.quality,
+        file_name=derivatives.file_name(made.output.name, file.format, file.digest),
+        score=file.score,
         credentials=file.credentials.to_proto() if file.credentials != NOTHING else None,
     )
 
 
-def metadata(picture: Picture, removed: tuple[str, ...], decode_ms: float, encode_ms: float) -> pb.SourceMetadata:
+def snippet(made: Sequence[image_pb2.EncodedImage], spec: page_pb2.PageSpec, thumb_hash: str) -> page_pb2.Page | None:
+    """Derivatives as they stand in a page; None where there are none."""
+    if not made:
+        return None
+    files = [File(item.file_name, ENCODINGS[item.format], item.width, item.height, item.size_bytes) for item in made]
+    found = page(files, Place(spec.sizes, spec.alt, spec.url_prefix, spec.eager), thumb_hash)
+    return page_pb2.Page(
+        html=found.html,
+        sources=[page_pb2.PageSource(type=source.type, srcset=source.srcset) for source in found.sources],
+        src=found.src,
+        sizes=found.sizes,
+        width=found.width,
+        height=found.height,
+    )
+
+
+def metadata(
+    picture: Picture, removed: tuple[str, ...], decode_ms: float, encode_ms: float, thumb_hash: str
+) -> pb.SourceMetadata:
     """What came in."""
     source = picture.source
     return pb.SourceMetadata(
@@ -90,6 +113,7 @@ def metadata(picture: Picture, removed: tuple[str, ...], decode_ms: float, encod
         removed=removed,
         decode_ms=decode_ms,
         encode_ms=encode_ms,
+        thumb_hash=thumb_hash,
     )
 
 

@@ -117,7 +117,7 @@ def decoded(source: Source) -> Picture:
     if header.format == "raw":
         return Picture(Image.frombytes("RGB", (header.width, header.height), source.clean), source)
     try:
-        image = Image.open(io.BytesIO(source.clean), formats=[header.format.upper()])
+        image: Image.Image = Image.open(io.BytesIO(source.clean), formats=[header.format.upper()])
         if image.size != (header.width, header.height) and image.size != header.upright:
             raise ImageInvalid("the image's pixels differ in size from what its file says")
         icc = image.info.get("icc_profile")

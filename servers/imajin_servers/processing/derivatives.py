@@ -11,6 +11,8 @@ from imajin_servers.runtime.errors import InvalidArgument, NotFound
 
 Chosen = tuple[str, Sequence[int], Sequence[Encoding]]
 """Name, widths in pixels, and encodings."""
+ADDRESS_DIGITS = 12
+"""Of the digest in a file's name: 48 bits, by which a site with a million files has a one in 500 chance of any two alike."""
 DEFAULT_FORMATS: tuple[Encoding, ...] = ("webp",)
 
 
@@ -32,15 +34,19 @@ def family_named(name: str, families: Mapping[str, FamilySettings]) -> FamilySet
     return families[name]
 
 
-def plan(name: str, widths: Sequence[int], formats: Sequence[Encoding], source: tuple[int, int]) -> list[Derivative]:
-    """The derivatives of `source` (width, height), by width, then by encoding.
+def plan(
+    name: str, widths: Sequence[int], formats: Sequence[Encoding], source: tuple[int, int], target: float = 0.0
+) -> list[Derivative]:
+    """The derivatives of `source` (width, height), by width, then by encoding; each with the quality `target` where one is given.
 
     Widths above the source's are left out. When that leaves none, the source's own width stands in, so that a page gets
     its picture at the best size there is.
     """
     kept = sorted(width for width in widths if width <= source[0]) or [source[0]]
     return [
-        Derivative(f"{name}-{width}.{extension(encoding)}", width, height_at(width, source), Recipe(encoding))
+        Derivative(
+            f"{name}-{width}.{extension(encoding)}", width, height_at(width, source), Recipe(encoding, target=target)
+        )
         for width in kept
         for encoding in formats
     ]
@@ -51,9 +57,18 @@ def height_at(width: int, source: tuple[int, int]) -> int:
     return max(1, round(source[1] * width / source[0]))
 
 
-def extension(format: Encoding) -> str:
+def extension(format: str) -> str:
     """How the name of a file in `format` ends."""
     return "jpg" if format == "jpeg" else format
+
+
+def file_name(name: str, format: str, digest: str) -> str:
+    """`name` as the address of its content: `hero-1280.webp` becomes `hero-1280.3fa9c1d2e4b5.webp`.
+
+    `digest` is hexadecimal. Whoever keeps a file of this name never has to ask whether it is still the right one.
+    """
+    ending = extension(format)
+    return f"{name.removesuffix(f'.{ending}')}.{digest[:ADDRESS_DIGITS]}.{ending}"
 
 
 def chosen(

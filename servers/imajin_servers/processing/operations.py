@@ -27,6 +27,8 @@ class Request:
     family: str = ""
     size: tuple[int, int] | None = None
     """Width and height to crop to, in pixels."""
+    target: float = 0.0
+    """How near everything that is encoded shall look to its pixels, in place of a quality; 0 for none."""
 
     @property
     def needs_focus(self) -> bool:
@@ -68,13 +70,13 @@ def plan(request: Request, picture: Picture, focus: Focus | None, settings: Proc
         if work is not None:
             images.append((operation, work))
     if not images:
-        images.append(("convert-webp", whole(picture, settings.convert_quality)))
+        images.append(("convert-webp", whole(picture, settings.convert_quality, request.target)))
     *earlier, (name, work) = images
     variants = [Output(index, name, work) for index, (name, work) in enumerate(earlier, start=1)]
     responsive: list[Output] = []
     if "derivatives" in request.operations:
         family, widths, formats = derivatives.chosen(request.family, (), (), settings.families, settings.default_family)
-        planned = derivatives.plan(family, widths, formats, (picture.width, picture.height))
+        planned = derivatives.plan(family, widths, formats, (picture.width, picture.height), request.target)
         responsive = derivative_outputs(planned, settings, len(variants) + 1)
     return Plan(variants, responsive, Output(0, name, work))
 
@@ -87,19 +89,20 @@ def image_work(
         case "sanitize":
             return Cleaned()
         case "optimize":
-            return whole(picture, settings.optimize_quality)
+            return whole(picture, settings.optimize_quality, request.target)
         case "convert-webp":
-            return whole(picture, settings.convert_quality)
+            return whole(picture, settings.convert_quality, request.target)
         case "clip-focal" if focus is not None and request.size is not None:
             cut = cut_around(focus, picture, request.size, settings.max_upscale)
-            return Cropped(cut, *request.size, Recipe("webp", settings.encoders.webp_quality))
+            recipe = Recipe("webp", settings.encoders.webp_quality, target=request.target)
+            return Cropped(cut, *request.size, recipe.settled(settings.encoders))
         case _:
             return None
 
 
-def whole(picture: Picture, quality: int) -> Resized:
-    """The picture at its own size as WebP."""
-    return Resized(picture.width, picture.height, Recipe("webp", quality))
+def whole(picture: Picture, quality: int, target: float) -> Resized:
+    """The picture at its own size as WebP, at `quality`, or at what reaches `target` where one is given."""
+    return Resized(picture.width, picture.height, Recipe("webp", 0 if target else quality, target=target))
 
 
 def cut_around(focus: Focus, picture: Picture, size: tuple[int, int], max_upscale: float) -> crop.Cut:

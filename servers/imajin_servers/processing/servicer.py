@@ -18,6 +18,7 @@ from imajin_servers.processing.encode import Recipe
 from imajin_servers.processing.focal.locate import given, locate
 from imajin_servers.processing.focal.point import FaceFinder, Focus
 from imajin_servers.processing.pipeline import Cropped, Made, Output, make
+from imajin_servers.processing.placeholder import thumb_hash
 from imajin_servers.processing.settings import Encoding, ProcessingSettings
 from imajin_servers.processing.upload import Request, Spec, SpecT, receive
 from imajin_servers.processing.work import Bench, Workshop
@@ -81,6 +82,8 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                             yield pb.ProcessResponse(progress=progress)
             main = described[plan.main.index]
             encode_ms = (time.perf_counter() - began) * 1000
+            hashed = await call.bench.run(thumb_hash, call.picture.pixels)
+            responsive = [described[output.index] for output in plan.derivatives]
             removed = call.picture.source.removed if "sanitize" in request.operations else ()
             result = pb.ProcessResult(
                 image_index=main.image_index,
@@ -88,11 +91,15 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                 width=main.width,
                 height=main.height,
                 size_bytes=main.size_bytes,
+                quality=main.quality,
+                score=main.score,
+                file_name=main.file_name,
                 credentials=main.credentials if main.HasField("credentials") else None,
                 variants=[described[output.index] for output in plan.variants],
-                derivatives=[described[output.index] for output in plan.derivatives],
+                derivatives=responsive,
+                page=answers.snippet(responsive, call.spec.page, hashed),
                 focal_point=answers.focal_point(focus) if focus else None,
-                metadata=answers.metadata(call.picture, removed, call.decode_ms, encode_ms),
+                metadata=answers.metadata(call.picture, removed, call.decode_ms, encode_ms, hashed),
             )
             yield pb.ProcessResponse(result=result)
 
@@ -102,7 +109,8 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
         """Makes responsive variants."""
         async with self.opened(request_iterator, lambda spec: self.derivatives_of(spec)) as call:
             name, widths, formats = self.derivatives_of(call.spec)
-            planned = derivatives.plan(name, widths, formats, (call.picture.width, call.picture.height))
+            size = (call.picture.width, call.picture.height)
+            planned = derivatives.plan(name, widths, formats, size, call.spec.target_quality)
             outputs = operations.derivative_outputs(planned, self.settings, 0)
             ticker = answers.Ticker(len(outputs))
             yield pb.CreateDerivativesResponse(progress=ticker.now())
@@ -118,9 +126,12 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                         if progress is not None:
                             yield pb.CreateDerivativesResponse(progress=progress)
             encode_ms = (time.perf_counter() - began) * 1000
+            hashed = await call.bench.run(thumb_hash, call.picture.pixels)
+            responsive = [described[output.index] for output in outputs]
             result = pb.DerivativesResult(
-                derivatives=[described[output.index] for output in outputs],
-                metadata=answers.metadata(call.picture, (), call.decode_ms, encode_ms),
+                derivatives=responsive,
+                metadata=answers.metadata(call.picture, (), call.decode_ms, encode_ms, hashed),
+                page=answers.snippet(responsive, call.spec.page, hashed),
             )
             yield pb.CreateDerivativesResponse(result=result)
 
@@ -146,6 +157,9 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                 width=described.width,
                 height=described.height,
                 size_bytes=described.size_bytes,
+                quality=described.quality,
+                score=described.score,
+                file_name=described.file_name,
                 focal_point=answers.focal_point(focus),
                 crop=answers.box(cut.box),
                 upscale=cut.upscale,
@@ -231,7 +245,7 @@ def process_request(spec: pb.ProcessSpec) -> operations.Request:
     """What a spec of Process means."""
     wanted: list[operations.Operation] = [answers.OPERATIONS[operation] for operation in spec.operations]
     size = (spec.size.width, spec.size.height) if spec.HasField("size") else None
-    return operations.Request(wanted or operations.DEFAULT, spec.family, size)
+    return operations.Request(wanted or operations.DEFAULT, spec.family, size, spec.target_quality)
 
 
 def check_clip(spec: pb.ClipFocalSpec) -> None:
@@ -240,9 +254,11 @@ def check_clip(spec: pb.ClipFocalSpec) -> None:
         raise InvalidArgument.field("max_upscale", "must be 0, or from 1 to 16")
     if spec.format == image_pb2.IMAGE_FORMAT_RAW_RGB8:
         raise InvalidArgument.field("format", "must be PNG, JPEG, WebP or AVIF")
+    if spec.quality and spec.target_quality:
+        raise InvalidArgument.field("target_quality", "give a quality or a target, not both")
     marks.check(spec)
 
 
 def clip_recipe(spec: pb.ClipFocalSpec) -> Recipe:
     """How a crop is encoded."""
-    return Recipe(answers.ENCODINGS.get(spec.format, "webp"), spec.quality)
+    return Recipe(answers.ENCODINGS.get(spec.format, "webp"), spec.quality, target=spec.target_quality)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
-from imajin_servers.processing import metrics
+from imajin_servers.processing import metrics, wanted
 from imajin_servers.processing.memory import give_back
 from imajin_servers.runtime.errors import QueueFull
 
@@ -130,7 +130,8 @@ class Bench:
 
         def begun() -> T:
             metrics.WAIT.observe(time.monotonic() - asked)
-            return work(*arguments)
+            with wanted.until(lambda: self.closed):
+                return work(*arguments)
 
         future = self.workshop.threads.submit(begun)
         self.running += 1

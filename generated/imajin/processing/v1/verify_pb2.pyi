@@ -116,15 +116,15 @@ class Ancestor(_message.Message):
     def __init__(self, title: _Optional[str] = ..., format: _Optional[str] = ..., relationship: _Optional[str] = ..., signed: _Optional[bool] = ...) -> None: ...
 
 class Mark(_message.Message):
-    __slots__ = ("found", "content_id", "confidence", "version", "scale")
+    __slots__ = ("found", "content_id", "confidence", "version", "period")
     FOUND_FIELD_NUMBER: _ClassVar[int]
     CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
-    SCALE_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
     found: bool
     content_id: str
     confidence: float
     version: int
-    scale: float
-    def __init__(self, found: _Optional[bool] = ..., content_id: _Optional[str] = ..., confidence: _Optional[float] = ..., version: _Optional[int] = ..., scale: _Optional[float] = ...) -> None: ...
+    period: float
+    def __init__(self, found: _Optional[bool] = ..., content_id: _Optional[str] = ..., confidence: _Optional[float] = ..., version: _Optional[int] = ..., period: _Optional[float] = ...) -> None: ...

@@ -95,8 +95,8 @@ class Mark:
     confidence: float
     """1 minus the chance that an unmarked image looks like this."""
     version: int
-    scale: float
-    """Size of the image that it was put into, relative to this one."""
+    period: float
+    """Side of the tile that it repeats, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Verification:
         return cls(
             verdict=word(verify_pb2.Verdict, message.verdict),
             manifest=Manifest.from_proto(message.manifest) if message.HasField("manifest") else None,
-            mark=Mark(mark.found, mark.content_id, mark.confidence, mark.version, mark.scale),
+            mark=Mark(mark.found, mark.content_id, mark.confidence, mark.version, mark.period),
             format=word(image_pb2.ImageFormat, message.format),
             width=message.width,
             height=message.height,

@@ -1,0 +1,53 @@
+"""A picture as the mark sees it: its brightness, without slow changes, as strong in flat places as in busy ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Numbers = NDArray[np.float32]
+WORKING_SIDE = 512
+"""Pixels of the shorter side that larger pictures are reduced to: enough for the mark, whose period follows their size."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+SLOW, NEAR = 6, 8
+"""Radii in pixels of what counts as slow, and of the surroundings that strength is evened out over."""
+QUIET = 1.0
+"""Activity, in steps of brightness, below which a place is not made any stronger."""
+LOUDEST = 2.5
+
+
+@dataclass(frozen=True)
+class View:
+    """What is seen, `(H, W)` each: `signal` evened out, `activity` and `brightness` in steps of 255; and the reduction."""
+
+    signal: Numbers
+    activity: Numbers
+    brightness: Numbers
+    scale: float
+    """Pixels of this view for one of the picture, at most 1."""
+
+
+def view(image: Image.Image) -> View:
+    """`image` (RGB) as the mark sees it."""
+    scale = min(1.0, WORKING_SIDE / min(image.size))
+    if scale < 1:
+        size = round(image.width * scale), round(image.height * scale)
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    light = np.asarray(image, np.float32) @ LUMA
+    quick = light - mean_around(light, SLOW)
+    activity = np.sqrt(np.maximum(mean_around(quick * quick, NEAR), 0, dtype=np.float32))
+    signal: Numbers = np.clip(quick / (activity + np.float32(QUIET)), -LOUDEST, LOUDEST)
+    return View(signal, activity, light, scale)
+
+
+def mean_around(values: Numbers, radius: int) -> Numbers:
+    """The mean of the square of `2 * radius + 1` pixels around each; edges are mirrored. No side may be shorter than `radius` + 2."""
+    for axis in (0, 1):
+        padded = np.pad(values, [(radius + 1, radius) if axis == at else (0, 0) for at in (0, 1)], mode="reflect")
+        sums = np.moveaxis(np.cumsum(padded, axis=axis, dtype=np.float32), axis, 0)
+        means = (sums[2 * radius + 1 :] - sums[: values.shape[axis]]) * np.float32(1 / (2 * radius + 1))
+        values = np.moveaxis(means, 0, axis)
+    return values

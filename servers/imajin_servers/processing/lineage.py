@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from imajin.common.v1 import credentials_pb2
 from imajin_servers.processing.encode import Encoded, Recipe, encode
 from imajin_servers.processing.settings import Encoders
+from imajin_servers.runtime import marking
 from imajin_servers.runtime.credentials.reports import Report
-from imajin_servers.runtime.credentials.sealing import Attached, Provenance, Seal
+from imajin_servers.runtime.credentials.sealing import Attached, Omission, Provenance, Seal
 from imajin_servers.runtime.credentials.statements import Parent
 from imajin_servers.runtime.credentials.store import MAX_MANIFEST_BYTES
 from imajin_servers.runtime.errors import InvalidArgument
@@ -35,35 +37,62 @@ class Lineage:
     parent: Parent
     content_id: str
 
-    def signed(self, file: Encoded, actions: Sequence[str]) -> Encoded:
-        """`file`, made of the image by `actions`, with its manifest."""
+    def finished(self, image: Image.Image, recipe: Recipe, encoders: Encoders, actions: Sequence[str]) -> Encoded:
+        """`image`, made of the generated one by `actions`, marked, encoded and signed."""
+        marked = self.seal.mark(image, self.content_id)
+        file = encode(marked.image, recipe, encoders)
+        return self.signed(file, [*actions, "c2pa.transcoded"], marked.content_id, marked.omission)
+
+    def untouched(self, file: Encoded) -> Encoded:
+        """The generated image's own `file` without its metadata, signed anew; its pixels stay as they are."""
+        return self.signed(file, ["c2pa.edited.metadata"], "", credentials_pb2.MARK_OMISSION_UNTOUCHED)
+
+    def signed(self, file: Encoded, actions: Sequence[str], content_id: str, omission: Omission) -> Encoded:
+        """`file`, made of the generated image by `actions`, with its manifest. `content_id` is the one in its mark."""
         statement = self.seal.derived(self.parent, list(actions))
-        data = self.seal.sign(file.data, file.format, statement, "", "image")
-        return replace(file, data=data, credentials=Attached(self.seal.settings.manifests))
+        data = self.seal.sign(file.data, file.format, statement, content_id, "image")
+        return replace(file, data=data, credentials=Attached(self.seal.settings.manifests, content_id, omission))
 
 
 def finished(
     image: Image.Image, picture: Picture, recipe: Recipe, encoders: Encoders, actions: Sequence[str]
 ) -> Encoded:
-    """`image`, made of `picture` by `actions`, encoded; signed where the picture was generated."""
-    file = encode(image, recipe, encoders)
-    return file if picture.lineage is None else picture.lineage.signed(file, [*actions, "c2pa.transcoded"])
+    """`image`, made of `picture` by `actions`, encoded; marked and signed where the picture was generated."""
+    if picture.lineage is None:
+        return encode(image, recipe, encoders)
+    return picture.lineage.finished(image, recipe, encoders, actions)
 
 
-def of(source: Source, provenance: Provenance | None, seal: Seal) -> Lineage | None:
-    """The lineage of `source`; None for an image that no model made, as far as anyone says.
+def of(picture: Picture, said: Provenance, seal: Seal) -> Lineage | None:
+    """The lineage of `picture`; None for an image that no model made, as far as anyone says.
 
     Raises InvalidArgument for a manifest that does not go with the bare pixels that it came with.
     """
-    said = provenance or Provenance()
+    known = by_what_is_said(picture.source, said, seal)
+    if known is not None or not (seal.settings.marks and seal.settings.detect_marks):
+        return known
+    found = marking.detect(picture.pixels)
+    if found is None:
+        return None
+    return by_what_is_said(picture.source, Provenance(generated=True, content_id=found.content_id), seal)
+
+
+def by_what_is_said(source: Source, said: Provenance, seal: Seal) -> Lineage | None:
+    """The lineage of `source` by what came with it."""
     if source.header.format == "raw":
         return of_pixels(source, said, seal)
     report = read(source, seal) if source.signed else None
     if not said.generated and (report is None or not report.generated):
         return None
-    content_id = said.content_id or (report.content_id if report is not None else "") or own_id(source)
+    named = report.content_id if report is not None else ""
+    content_id = said.content_id or (named if is_id(named) else own_id(source))
     held = source.signed if report is not None and report.holds else source.clean
     return Lineage(seal, seal.parent(held, source.header.format), content_id)
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` can be the id in a mark; a manifest may say anything."""
+    return len(text) == ID_DIGITS and set(text) <= set("0123456789abcdef")
 
 
 def of_pixels(source: Source, said: Provenance, seal: Seal) -> Lineage | None:
@@ -75,7 +104,7 @@ def of_pixels(source: Source, said: Provenance, seal: Seal) -> Lineage | None:
         if report is None or not report.holds:
             raise InvalidArgument.field("provenance.manifest", "does not hold for these pixels")
         if said.generated or report.generated:
-            return Lineage(seal, seal.store.parent_of_pixels(said.manifest, report), report.content_id or content_id)
+            return Lineage(seal, seal.store.parent_of_pixels(said.manifest, report), content_id)
     elif said.generated:
         return Lineage(seal, seal.parent_unsigned(source.clean, width, height), content_id)
     return None

@@ -91,7 +91,7 @@ class Cleaned:
     def do(self, picture: Picture, encoders: Encoders) -> Encoded:
         """Hands out the stripped file, signed anew where it was generated: its pixels stay as they are."""
         file = self.stripped(picture, encoders)
-        return file if picture.lineage is None else picture.lineage.signed(file, ["c2pa.edited.metadata"])
+        return file if picture.lineage is None else picture.lineage.untouched(file)
 
     def stripped(self, picture: Picture, encoders: Encoders) -> Encoded:
         """The stripped file; encodes where there is none: bare pixels, GIF, and the first frame of an animated WebP."""

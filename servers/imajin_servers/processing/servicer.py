@@ -208,7 +208,8 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
     def lineage(self, picture: Picture, spec: Spec) -> lineage.Lineage | None:
         """What is known of the making of `picture`; for a thread."""
         said = getattr(spec, "provenance", None)
-        return lineage.of(picture.source, Provenance.from_proto(said) if said is not None else None, self.seal)
+        # Calls that make no files take none.
+        return lineage.of(picture, Provenance.from_proto(said), self.seal) if said is not None else None
 
     async def focus(self, call: Opened[Any], point: image_pb2.Point | None) -> Focus:
         """The focal point: given or found."""

@@ -9,6 +9,7 @@ from google.protobuf import timestamp_pb2
 from imajin.processing.v1 import verify_pb2 as pb
 from imajin_servers.processing import answers
 from imajin_servers.processing.decode import Picture, Source
+from imajin_servers.runtime import marking
 from imajin_servers.runtime.credentials.reports import Report, State
 from imajin_servers.runtime.credentials.sealing import Seal
 from imajin_servers.runtime.credentials.store import MAX_MANIFEST_BYTES
@@ -24,7 +25,16 @@ STATES: dict[State, pb.ManifestState] = {
 def answer(picture: Picture, seal: Seal) -> pb.VerifyResponse:
     """What is known of the making of `picture`. Blocks."""
     report = judged(picture.source, seal)
+    found = marking.detect(picture.pixels)
     mark = pb.Mark()
+    if found is not None:
+        mark = pb.Mark(
+            found=True,
+            content_id=found.content_id,
+            confidence=found.confidence,
+            version=found.version,
+            period=found.period,
+        )
     return pb.VerifyResponse(
         verdict=verdict(report, marked=mark.found),
         manifest=manifest(report) if report is not None else None,

@@ -12,7 +12,7 @@ from PIL import Image
 from imajin_servers.diffusion.finishing.encoding import Format, encode
 from imajin_servers.diffusion.finishing.origin import Origin, origin
 from imajin_servers.diffusion.moderation import Images, Verdict
-from imajin_servers.runtime.credentials.sealing import Attached, Provenance, Seal
+from imajin_servers.runtime.credentials.sealing import Attached, Marked, Provenance, Seal
 from imajin_servers.runtime.overlay import (
     TextOverlay,
     Watermark,
@@ -71,20 +71,23 @@ def finish(
     if wish.watermark is not None:
         tell("watermark")
         image = draw_watermark(image, wish.watermark)
+    tell("credentials")
+    marked = seal.mark(image, wish.origin.content_id)
     tell("encode")
-    return sealed(encode(image, wish.format), verdict, wish, seal)
+    return sealed(encode(marked.image, wish.format), verdict, marked, wish, seal)
 
 
-def sealed(data: bytes, verdict: Verdict, wish: Finish, seal: Seal) -> Finished:
+def sealed(data: bytes, verdict: Verdict, marked: Marked, wish: Finish, seal: Seal) -> Finished:
     """The encoded image with its manifest, in the file or, for bare pixels, beside them."""
     statement = seal.created(wish.origin.model, wish.origin.prompt)
     manifest = b""
     if wish.format is Format.RAW_RGB8:
-        manifest = seal.sign_pixels(data, wish.width, wish.height, statement, "")
+        manifest = seal.sign_pixels(data, wish.width, wish.height, statement, marked.content_id)
     else:
-        data = seal.sign(data, wish.format.name.lower(), statement, "", "image")
-    attached = Attached(seal.settings.manifests)
-    return Finished(data, verdict, attached, Provenance(generated=True, manifest=manifest))
+        data = seal.sign(data, wish.format.name.lower(), statement, marked.content_id, "image")
+    attached = Attached(seal.settings.manifests, marked.content_id, marked.omission)
+    # What is made of a small picture may be large enough for a mark, so the id goes on without one.
+    return Finished(data, verdict, attached, Provenance(True, wish.origin.content_id, manifest))
 
 
 def cropped(image: Image.Image, width: int, height: int) -> Image.Image:

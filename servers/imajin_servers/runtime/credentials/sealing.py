@@ -1,15 +1,19 @@
-"""What is done to every image that a model made, before it leaves: a manifest into its file, or beside its bare pixels."""
+"""What is done to every image that a model made, before it leaves: a mark into its pixels, a manifest into its file.
+
+Bare pixels get their manifest beside them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 
 import structlog
+from PIL import Image
 
 from imajin.common.v1 import credentials_pb2
+from imajin_servers.runtime import marking
 from imajin_servers.runtime.credentials import bare
 from imajin_servers.runtime.credentials.settings import CredentialSettings
 from imajin_servers.runtime.credentials.statements import Created, Derived, Parent, Statement
@@ -36,16 +40,35 @@ class Provenance:
         return cls(message.generated, message.content_id, message.manifest)
 
 
+Omission = credentials_pb2.MarkOmission
+
+
 @dataclass(frozen=True)
 class Attached:
     """What an image carries. Nothing, where no model made it."""
 
     manifest: bool = False
     content_id: str = ""
+    """The id in the mark; empty where there is none."""
+    omission: Omission = credentials_pb2.MARK_OMISSION_UNSPECIFIED
 
     def to_proto(self) -> credentials_pb2.Credentials:
         """The contract's message."""
-        return credentials_pb2.Credentials(manifest=self.manifest, content_id=self.content_id)
+        return credentials_pb2.Credentials(
+            manifest=self.manifest,
+            mark=bool(self.content_id),
+            content_id=self.content_id,
+            mark_omission=self.omission,
+        )
+
+
+@dataclass(frozen=True)
+class Marked:
+    """An image with the mark of `content_id` in it, or without one and why."""
+
+    image: Image.Image
+    content_id: str
+    omission: Omission
 
 
 NOTHING = Attached()
@@ -58,7 +81,7 @@ def utc_now() -> datetime:
 
 
 class Seal:
-    """Signs as the settings say. Blocking, safe in threads.
+    """Marks and signs as the settings say. Blocking, safe in threads.
 
     Raises ValueError at once where the settings name a key that can't be used.
     """
@@ -66,19 +89,25 @@ class Seal:
     def __init__(self, settings: CredentialSettings, clock: Callable[[], datetime] = utc_now) -> None:
         self.settings = settings
         self.clock = clock
+        self.store = Credentials(settings)
+        if not settings.marks:
+            log.warning("images leave without an invisible mark", setting="credentials.marks = false")
         if not settings.manifests:
-            log.warning("credentials are off: images leave without a C2PA manifest", setting="credentials.manifests")
-            return
-        if self.store.identity.development:
+            log.warning("images leave without a C2PA manifest", setting="credentials.manifests = false")
+        elif self.store.identity.development:
             log.warning(
                 "images are signed with a development key that nobody else trusts; docs/credentials.md says how to bring one",
                 directory=str(settings.directory),
             )
 
-    @cached_property
-    def store(self) -> Credentials:
-        """What reads and signs."""
-        return Credentials(self.settings)
+    def mark(self, image: Image.Image, content_id: str) -> Marked:
+        """`image` (RGB or RGBA) with a mark in it, where marks are on and it is large enough."""
+        if not self.settings.marks:
+            return Marked(image, "", credentials_pb2.MARK_OMISSION_OFF)
+        if not marking.holds_mark(*image.size):
+            return Marked(image, "", credentials_pb2.MARK_OMISSION_TOO_SMALL)
+        marked = marking.embed(image, int(content_id, 16))
+        return Marked(marked, content_id, credentials_pb2.MARK_OMISSION_UNSPECIFIED)
 
     def created(self, model: str, prompt: str) -> Created:
         """A picture that `model` drew just now; the prompt stays private unless the settings say otherwise."""

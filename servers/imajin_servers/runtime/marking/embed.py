@@ -20,6 +20,8 @@ LEAST_PSNR = 41.0
 """Decibels that a marked picture keeps at least."""
 NOISE = 0.3
 """What encoders are expected to add to a carrier, relative to its own strength."""
+THERE = 0.6
+"""Part of a whole mark's strength from which a picture holds that mark already; others are within 0.1 of none."""
 
 
 def holds_mark(width: int, height: int) -> bool:
@@ -30,13 +32,17 @@ def holds_mark(width: int, height: int) -> bool:
 def embed(image: Image.Image, content_id: int) -> Image.Image:
     """A copy of `image` (RGB or RGBA, at least `SMALLEST_SIDE` on each side) with `content_id` (32 bits) in its pixels.
 
-    The same image and id give the same pixels.
+    The same image and id give the same pixels. An image that holds this very mark, put in at this size, stays as it is.
     """
     plain = image.convert("RGB")
     seen = view(plain)
     strength = strengths(seen, min(image.size))
     period = period_for(*image.size)
-    pattern = tile(amplitudes(seen, strength, period, content_id), period)
+    said = symbols(content_id)
+    host = heard_before(seen, strength, period)
+    if float(np.mean((host * np.conj(said)).real)) > THERE:
+        return image.copy()
+    pattern = tile(amplitudes(said, host), period)
     if seen.scale < 1:
         strength = np.asarray(Image.fromarray(strength).resize(image.size, Image.Resampling.BILINEAR))
     repeats = -(-image.height // period), -(-image.width // period)
@@ -61,14 +67,19 @@ def strengths(seen: View, side: int) -> Numbers:
     return limited
 
 
-def amplitudes(seen: View, strength: Numbers, period: int, content_id: int) -> Complex:
-    """What each carrier is multiplied with: what it has to say, less a part of what the picture says on it already."""
-    said = symbols(content_id)
+def heard_before(seen: View, strength: Numbers, period: int) -> Complex:
+    """What the picture says on each carrier already, relative to how loud a mark of `strength` would be."""
     origin = 0.5 * seen.scale - 0.5
     step = period * seen.scale
     heard = projected(seen.signal, step, step, origin, origin) * np.conj(PHASES)
     gain = float(np.sum(strength / (seen.activity + 1))) * 0.5 / np.sqrt(COUNT / 2)
-    host = heard / max(gain, 1e-6)
+    relative: Complex = (heard / max(gain, 1e-6)).astype(np.complex64)
+    return relative
+
+
+def amplitudes(said: Complex, host: Complex) -> Complex:
+    """What each carrier is multiplied with: what it has to say, less a part of what the picture says on it already."""
+    host = host.copy()
     # Of a known carrier only the real part is listened to.
     host[:KNOWN] = host[:KNOWN].real
     power = float(np.mean(np.abs(host) ** 2))

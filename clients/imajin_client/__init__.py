@@ -22,7 +22,7 @@ from imajin_client.progress import Preview, Progress
 from imajin_client.sizing import Plan
 from imajin_client.sync import Client, Lease
 from imajin_client.vram import Cards, Device, LeaseInfo
-from imajin_client.working import Crop, Family, FocalPoint, Processed
+from imajin_client.working import Crop, Derivatives, Family, FocalPoint, Page, PageOptions, Processed
 
 __all__ = [
     "AsyncClient",
@@ -31,6 +31,7 @@ __all__ = [
     "Classification",
     "Client",
     "Crop",
+    "Derivatives",
     "Description",
     "Device",
     "Family",
@@ -46,6 +47,8 @@ __all__ = [
     "Manifest",
     "Mark",
     "Model",
+    "Page",
+    "PageOptions",
     "Plan",
     "Preview",
     "Processed",

@@ -55,6 +55,10 @@ class Image:
     """Its name within an answer or a job, such as `hero` or `hero-1280.webp`."""
     quality: int = 0
     """Encoder quality, 1 to 100; 0 for lossless encodings or unknown."""
+    file_name: str = ""
+    """Name to serve it under, with a digest of its content in it, such as `hero-1280.3fa9c1d2e4b5.webp`."""
+    score: float = 0.0
+    """How near it looks to what it was encoded from, 0 to 100, where a target of quality was asked for."""
     seed: int | None = None
     """Seed of the noise that it was drawn from; None for images that were not drawn by the call."""
     model: str = ""
@@ -198,4 +202,4 @@ class Downloads:
         """A variant or derivative with its bytes."""
         data, _ = self.take(image.image_index)
         kind = word(image_pb2.ImageFormat, image.format)
-        return Image(data, kind, image.width, image.height, image.name, image.quality)
+        return Image(data, kind, image.width, image.height, image.name, image.quality, image.file_name, image.score)

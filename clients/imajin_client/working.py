@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from imajin.common.v1 import image_pb2
-from imajin.processing.v1 import processing_pb2
+from imajin.processing.v1 import page_pb2, processing_pb2
 from imajin_client.images import Downloads, Image, Upload
 from imajin_client.names import word
 
@@ -62,6 +62,8 @@ class Source:
     """Metadata blocks that sanitize removed, such as `exif`."""
     decode_ms: float
     encode_ms: float
+    thumb_hash: str = ""
+    """ThumbHash of the image, base64: a page draws a blurred stand-in out of it. https://evanw.github.io/thumbhash/"""
 
     @classmethod
     def from_proto(cls, source: processing_pb2.SourceMetadata) -> Source:
@@ -76,7 +78,66 @@ class Source:
             removed=tuple(source.removed),
             decode_ms=source.decode_ms,
             encode_ms=source.encode_ms,
+            thumb_hash=source.thumb_hash,
         )
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """How the derivatives stand in a page. It shapes the snippet, no image."""
+
+    sizes: str = ""
+    """The `sizes` attribute, such as `(max-width: 40rem) 100vw, 40rem`; `100vw` when empty."""
+    alt: str = ""
+    """The `alt` attribute."""
+    url_prefix: str = ""
+    """What stands before every file name, such as `https://cdn.example.com/images/`."""
+    eager: bool = False
+    """Load at once, as the largest image at the top of a page should be."""
+
+    def to_proto(self) -> page_pb2.PageSpec:
+        """As the contract's message."""
+        return page_pb2.PageSpec(sizes=self.sizes, alt=self.alt, url_prefix=self.url_prefix, eager=self.eager)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The derivatives as a page's author writes them."""
+
+    html: str
+    """The element, `<picture>` or `<img>`. Its file names are the `file_name` of each derivative."""
+    sources: tuple[tuple[str, str], ...]
+    """Media type and `srcset` of each encoding, the one of the fewest bytes first."""
+    src: str
+    """File for browsers that know nothing better."""
+    sizes: str
+    width: int
+    """Of the largest derivative, in pixels."""
+    height: int
+    """Of the largest derivative, in pixels."""
+
+    @classmethod
+    def from_proto(cls, page: page_pb2.Page) -> Page:
+        """From the contract's message."""
+        sources = tuple((source.type, source.srcset) for source in page.sources)
+        return cls(page.html, sources, page.src, page.sizes, page.width, page.height)
+
+
+class Derivatives(list[Image]):
+    """The responsive variants of an image, by width, then by format; with what a page's author needs."""
+
+    page: Page | None = None
+    """The element that shows them."""
+    source: Source | None = None
+    """What came in."""
+
+    @classmethod
+    def from_proto(cls, result: processing_pb2.DerivativesResult, downloads: Downloads) -> Derivatives:
+        """From the contract's message and the bytes that came before it."""
+        made = cls(downloads.encoded(item) for item in result.derivatives)
+        made.page = Page.from_proto(result.page) if result.HasField("page") else None
+        made.source = Source.from_proto(result.metadata)
+        return made
 
 
 @dataclass(frozen=True)
@@ -91,6 +152,8 @@ class Processed:
     """Responsive variants."""
     focal_point: FocalPoint | None
     source: Source | None
+    page: Page | None = None
+    """The derivatives as a page's author writes them; None where there are none."""
 
     @classmethod
     def from_proto(cls, result: processing_pb2.ProcessResult, downloads: Downloads) -> Processed:
@@ -98,13 +161,22 @@ class Processed:
         main = None
         if result.format:
             data, _ = downloads.take(result.image_index)
-            main = Image(data, word(image_pb2.ImageFormat, result.format), result.width, result.height)
+            main = Image(
+                data,
+                word(image_pb2.ImageFormat, result.format),
+                result.width,
+                result.height,
+                quality=result.quality,
+                file_name=result.file_name,
+                score=result.score,
+            )
         return cls(
             image=main,
             variants=tuple(downloads.encoded(item) for item in result.variants),
             derivatives=tuple(downloads.encoded(item) for item in result.derivatives),
             focal_point=FocalPoint.from_proto(result.focal_point) if result.HasField("focal_point") else None,
             source=Source.from_proto(result.metadata),
+            page=Page.from_proto(result.page) if result.HasField("page") else None,
         )
 
 
@@ -124,7 +196,15 @@ class Crop:
     def from_proto(cls, result: processing_pb2.ClipFocalResult, downloads: Downloads) -> Crop:
         """From the contract's message and the bytes that came before it."""
         data, _ = downloads.take(result.image_index)
-        image = Image(data, word(image_pb2.ImageFormat, result.format), result.width, result.height)
+        image = Image(
+            data,
+            word(image_pb2.ImageFormat, result.format),
+            result.width,
+            result.height,
+            quality=result.quality,
+            file_name=result.file_name,
+            score=result.score,
+        )
         return cls(image, FocalPoint.from_proto(result.focal_point), Box.from_proto(result.crop), result.upscale)
 
 

@@ -22,7 +22,7 @@ from imajin.common.v1 import image_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin.job.v1 import job_pb2, job_pb2_grpc
 from imajin.orchestrator.v1 import orchestrator_pb2, orchestrator_pb2_grpc
-from imajin.processing.v1 import processing_pb2, processing_pb2_grpc
+from imajin.processing.v1 import page_pb2, processing_pb2, processing_pb2_grpc
 from imajin.prompt.v1 import prompt_pb2, prompt_pb2_grpc
 from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
 from imajin_client.addresses import SERVERS
@@ -283,8 +283,19 @@ def CreateDerivatives(parts: Any, context: Any) -> Any:
     uploaded(parts)
     for chunk in image_chunks(SMALL):
         yield event(chunk=chunk)
-    made = image_pb2.EncodedImage(name="hero-640.webp", format=3, width=640, height=360, quality=82)
-    yield event(result=processing_pb2.DerivativesResult(derivatives=[made]))
+    made = image_pb2.EncodedImage(
+        name="hero-640.webp",
+        format=3,
+        width=640,
+        height=360,
+        quality=82,
+        file_name="hero-640.3fa9c1d2e4b5.webp",
+        score=70.5,
+    )
+    source = page_pb2.PageSource(type="image/webp", srcset="hero-640.3fa9c1d2e4b5.webp 640w")
+    page = page_pb2.Page(html='<img src="hero-640.3fa9c1d2e4b5.webp">', sources=[source], width=640, height=360)
+    metadata = processing_pb2.SourceMetadata(format=1, thumb_hash="3EgKFwhpaIVPh2aHVnh5WIdp+SVif0IG")
+    yield event(result=processing_pb2.DerivativesResult(derivatives=[made], page=page, metadata=metadata))
 
 
 def ClipFocal(parts: Any, context: Any) -> Any:

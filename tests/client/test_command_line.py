@@ -53,6 +53,7 @@ DOCUMENTS = [
     ["process", "in.webp"],
     ["process", "in.webp", "-p", "detect-focal-point"],
     ["process", "in.webp", "--width", "640"],
+    ["derivatives", "in.webp"],
     ["jobs", "list"],
     ["jobs", "show", "job-1"],
     ["jobs", "cancel", "job-1"],
@@ -197,6 +198,7 @@ def test_no_server_is_exit_3_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch
         ["sizes", "a panda"],
         ["jobs", "save", "job-1", "-o", "-"],
         ["process", "nothing.webp"],
+        ["derivatives", "nothing.webp"],
         ["process", "in.webp", "--size", "300"],
         ["process", "in.webp", "--focal", "left,right"],
         ["process", "in.webp", "-p", "optimize", "--width", "640"],
@@ -251,6 +253,20 @@ def test_a_damaged_model_is_told(tmp_path: Path) -> None:
         assert image_model(folder).state == "missing"
     (tmp_path / "face.tflite").write_bytes(b"other")
     assert face_model(tmp_path / "face.tflite").state == "missing"
+
+
+def test_derivatives_are_saved_under_the_names_of_the_snippet(imajin: Imajin, wire: Any) -> None:
+    Path("in.webp").write_bytes(wire.SMALL)
+    result = imajin("derivatives", "in.webp", "-o", "made", "--target", "70", "--alt", "A panda", "--eager")
+    assert Path("made/hero-640.3fa9c1d2e4b5.webp").read_bytes() == wire.SMALL
+    assert Path("made/snippet.html").read_text() == '<img src="hero-640.3fa9c1d2e4b5.webp">\n'
+    assert '<img src="hero-640.3fa9c1d2e4b5.webp">' in result.stdout
+    assert "70.5" in result.stdout
+    spec = imajin.doubles.asked["CreateDerivatives"][0][0].spec
+    assert (spec.target_quality, spec.page.alt, spec.page.eager) == (70, "A panda", True)
+    document = json.loads(imajin("derivatives", "in.webp", "-o", "made", "--json").stdout)
+    assert document["source"]["thumb_hash"] == "3EgKFwhpaIVPh2aHVnh5WIdp+SVif0IG"
+    assert document["files"] == ["made/hero-640.3fa9c1d2e4b5.webp"]
 
 
 def test_the_demo_makes_files_a_table_and_a_sheet(imajin: Imajin, wire: Any) -> None:

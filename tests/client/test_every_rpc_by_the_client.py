@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from imajin_client import AsyncClient, Client, Image, ImageReady, Job, Preview, Progress, TextOverlay, Watermark
+from imajin_client import (
+    AsyncClient,
+    Client,
+    Image,
+    ImageReady,
+    Job,
+    PageOptions,
+    Preview,
+    Progress,
+    TextOverlay,
+    Watermark,
+)
 from imajin_client.describing import Classification, Description, Prompt, Reasoning
 
 
@@ -156,11 +167,34 @@ async def test_an_image_goes_in_as_bytes_path_pillow_or_image(
         assert data == encoded
 
 
-async def test_derivatives_crops_and_focal_points(doubles: Any, wire: Any, client: AsyncClient) -> None:
+async def test_derivatives(doubles: Any, wire: Any, client: AsyncClient) -> None:
     made = await client.derivatives(wire.SMALL, widths=[640], formats=["webp"])
     spec = doubles.asked["CreateDerivatives"][0][0].spec
     assert (list(spec.widths), list(spec.formats)) == ([640], [3])
     assert (made[0].name, made[0].quality, made[0].data) == ("hero-640.webp", 82, wire.SMALL)
+    assert (made[0].file_name, made[0].score) == ("hero-640.3fa9c1d2e4b5.webp", 70.5)
+    assert (spec.target_quality, spec.HasField("page")) == (0, False)
+
+
+async def test_derivatives_for_a_page(doubles: Any, wire: Any, client: AsyncClient) -> None:
+    page = PageOptions(sizes="50vw", alt="A panda", url_prefix="/images/", eager=True)
+    made = await client.derivatives(wire.SMALL, target_quality=70, page=page)
+    spec = doubles.asked["CreateDerivatives"][0][0].spec
+    assert spec.target_quality == 70
+    assert (spec.page.sizes, spec.page.alt, spec.page.url_prefix, spec.page.eager) == (
+        "50vw",
+        "A panda",
+        "/images/",
+        True,
+    )
+    assert made.page is not None
+    assert made.page.html == '<img src="hero-640.3fa9c1d2e4b5.webp">'
+    assert made.page.sources == (("image/webp", "hero-640.3fa9c1d2e4b5.webp 640w"),)
+    assert made.source is not None
+    assert made.source.thumb_hash == "3EgKFwhpaIVPh2aHVnh5WIdp+SVif0IG"
+
+
+async def test_crops_and_focal_points(doubles: Any, wire: Any, client: AsyncClient) -> None:
 
     crop = await client.clip_focal(wire.PIXELS, 300, 600, format="webp", text_overlay="hi")
     assert (crop.image.width, crop.image.height, crop.image.data) == (300, 600, wire.PIXELS)

@@ -21,7 +21,7 @@ from imajin.common.v1 import error_pb2, image_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin.job.v1 import job_pb2, job_pb2_grpc
 from imajin.orchestrator.v1 import orchestrator_pb2, orchestrator_pb2_grpc
-from imajin.processing.v1 import processing_pb2, processing_pb2_grpc
+from imajin.processing.v1 import page_pb2, processing_pb2, processing_pb2_grpc
 from imajin.prompt.v1 import prompt_pb2, prompt_pb2_grpc
 from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
 from imajin_gateway.__main__ import Server, bind
@@ -181,10 +181,23 @@ class Doubles(
                 yield answer(chunk=chunk)
             described.append(
                 image_pb2.EncodedImage(
-                    name=name, image_index=index, format=image_pb2.IMAGE_FORMAT_WEBP, size_bytes=len(data)
+                    name=name,
+                    image_index=index,
+                    format=image_pb2.IMAGE_FORMAT_WEBP,
+                    size_bytes=len(data),
+                    file_name=f"{name[0]}.3fa9c1d2e4b5.webp",
+                    score=71.5,
                 )
             )
-        yield answer(result=processing_pb2.DerivativesResult(derivatives=described))
+        page = page_pb2.Page(
+            html='<img src="b.3fa9c1d2e4b5.webp">',
+            sources=[page_pb2.PageSource(type="image/webp", srcset="b.3fa9c1d2e4b5.webp 640w")],
+            src="b.3fa9c1d2e4b5.webp",
+            sizes="100vw",
+            width=640,
+            height=480,
+        )
+        yield answer(result=processing_pb2.DerivativesResult(derivatives=described, page=page))
 
     async def ClipFocal(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         await self.upload("ClipFocal", requests, context)

@@ -9,6 +9,7 @@ import typer
 from imajin_client.addresses import SERVERS
 from imajin_client.command import (
     demo,
+    derivatives,
     describe,
     doctor,
     generate,
@@ -53,6 +54,7 @@ app.command("describe")(describe.describe)
 app.command("generate")(generate.generate)
 app.command("sizes")(sizes.sizes)
 app.command("process")(process.process)
+app.command("derivatives")(derivatives.derivatives)
 app.command("verify")(verify.verify)
 app.command("models")(models.models)
 app.command("doctor")(doctor.doctor)

@@ -37,6 +37,12 @@ def process(
     format: Annotated[list[str] | None, typer.Option(help="Encoding of those derivatives; repeat it.")] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Size of clip-focal, in pixels.")] = "",
     focal: Annotated[str, typer.Option(metavar="X,Y", help="Where the subject is, as fractions; else detected.")] = "",
+    target: Annotated[
+        float,
+        typer.Option(
+            help="Fewest bytes that look so near to the original: 50 medium, 70 high, 90 no difference to see."
+        ),
+    ] = 0,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 300,
     as_json: output.Json = False,
 ) -> None:
@@ -71,16 +77,18 @@ def process(
                 family=family,
                 widths=width or (),
                 formats=cast("list[Format]", format or []),
+                target_quality=target,
                 timeout=timeout,
                 on_progress=lambda progress: drawn.show("derivatives", progress),
             )
-            return Processed(None, (), tuple(made), None, None)
+            return Processed(None, (), tuple(made), None, made.source, made.page)
         return await client.process(
             source,
             operations=cast("list[Operation]", operation or []),
             family=family,
             size=pixels,
             focal_point=point,
+            target_quality=target,
             timeout=timeout,
             on_progress=lambda progress: drawn.show("processing", progress),
         )
@@ -130,9 +138,10 @@ def tell(done: Processed, files: dict[str, Path]) -> None:
     if done.source is not None and done.source.removed:
         output.out.print(f"removed: {', '.join(done.source.removed)}", markup=False)
     made: list[Image] = [*([done.image] if done.image else []), *done.variants, *done.derivatives]
-    rows = output.table("file", "pixels>", "format", "bytes>", "quality>")
+    rows = output.table("file", "pixels>", "format", "bytes>", "quality>", "score>")
     for path, image in zip(files.values(), made, strict=True):
         pixels = f"{image.width}x{image.height}"
-        output.row(rows, path, pixels, image.format, output.size_of(len(image.data)), image.quality or "")
+        score = f"{image.score:.1f}" if image.score else ""
+        output.row(rows, path, pixels, image.format, output.size_of(len(image.data)), image.quality or "", score)
     if files:
         output.out.print(rows)

@@ -38,7 +38,9 @@ def start_servers(folder: Path) -> tuple[list[subprocess.Popen[bytes]], str]:
     addresses = {name: f"127.0.0.1:{opened.getsockname()[1]}" for name, opened in zip(SERVERS, sockets, strict=True)}
     for opened in sockets:
         opened.close()
-    environment = os.environ | {f"IMAJIN_{name.upper()}_ADDRESS": address for name, address in addresses.items()}
+    # The pictures are compared bit for bit with the plain pipeline's; bench/credentials.py says what a mark costs.
+    bare = {"IMAJIN_CREDENTIALS_MARKS": "false", "IMAJIN_CREDENTIALS_MANIFESTS": "false"}
+    environment = os.environ | bare | {f"IMAJIN_{name.upper()}_ADDRESS": address for name, address in addresses.items()}
     processes = []
     for name in SERVERS:
         with (folder / f"{name}.log").open("wb") as log:

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 from google.api import httpbody_pb2
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, timestamp_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
@@ -22,7 +22,7 @@ from imajin.common.v1 import image_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin.job.v1 import job_pb2, job_pb2_grpc
 from imajin.orchestrator.v1 import orchestrator_pb2, orchestrator_pb2_grpc
-from imajin.processing.v1 import page_pb2, processing_pb2, processing_pb2_grpc
+from imajin.processing.v1 import page_pb2, processing_pb2, processing_pb2_grpc, verify_pb2
 from imajin.prompt.v1 import prompt_pb2, prompt_pb2_grpc
 from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
 from imajin_client.addresses import SERVERS
@@ -319,6 +319,23 @@ def ClipFocal(parts: Any, context: Any) -> Any:
 def DetectFocalPoint(parts: Any, context: Any) -> Any:
     uploaded(parts)
     return processing_pb2.DetectFocalPointResponse(focal_point=image_pb2.FocalPoint(x=0.5, y=0.25, method=3))
+
+
+def Verify(parts: Any, context: Any) -> Any:
+    uploaded(parts)
+    manifest = verify_pb2.Manifest(
+        state=verify_pb2.MANIFEST_STATE_TRUSTED,
+        signer="a signer",
+        issuer="an organisation",
+        created_at=timestamp_pb2.Timestamp(seconds=1_790_000_000),
+        model="embedded",
+        actions=["c2pa.opened", "c2pa.resized"],
+        ancestors=[verify_pb2.Ancestor(title="base", format="image/png", relationship="parentOf", signed=True)],
+    )
+    mark = verify_pb2.Mark(found=True, content_id="0badcafe", confidence=1, version=1, period=64)
+    return verify_pb2.VerifyResponse(
+        verdict=verify_pb2.VERDICT_GENERATED, manifest=manifest, mark=mark, format=3, width=640, height=480
+    )
 
 
 def ListFamilies(request: Any, context: Any) -> Any:

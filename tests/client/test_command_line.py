@@ -60,6 +60,7 @@ DOCUMENTS = [
     ["jobs", "save", "job-1"],
     ["jobs", "save", "job-1", "hero"],
     ["models"],
+    ["verify", "in.webp"],
     ["vram", "list"],
     ["doctor"],
 ]

@@ -167,6 +167,16 @@ async def test_an_image_goes_in_as_bytes_path_pillow_or_image(
         assert data == encoded
 
 
+async def test_verify(client: AsyncClient) -> None:
+    found = await client.verify(b"an image")
+    assert (found.verdict, found.generated, found.format, found.width) == ("generated", True, "webp", 640)
+    assert found.manifest is not None
+    assert (found.manifest.state, found.manifest.model, found.manifest.signed_at) == ("trusted", "embedded", None)
+    assert found.manifest.created_at == datetime.fromtimestamp(1_790_000_000, UTC)
+    assert [ancestor.relationship for ancestor in found.manifest.ancestors] == ["parentOf"]
+    assert (found.mark.found, found.mark.content_id) == (True, "0badcafe")
+
+
 async def test_derivatives(doubles: Any, wire: Any, client: AsyncClient) -> None:
     made = await client.derivatives(wire.SMALL, widths=[640], formats=["webp"])
     spec = doubles.asked["CreateDerivatives"][0][0].spec

@@ -18,6 +18,7 @@ from imajin_servers.diffusion.build import build
 from imajin_servers.diffusion.settings import DiffusionSettings
 from imajin_servers.runtime.calls import CallInterceptor
 from imajin_servers.runtime.channels import connect
+from imajin_servers.runtime.credentials.settings import CredentialSettings
 from imajin_servers.runtime.leases import LeaseClient
 from imajin_servers.runtime.server import OPTIONS, Lifetime
 from imajin_servers.runtime.settings import Addresses
@@ -93,7 +94,9 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(vram: str = "127.0.0.1:1", **settings: Any) -> AsyncIterator[Running]:
-    chosen = DiffusionSettings(**{"lease": "off", "addresses": Addresses(vram=vram), **settings})
+    # What the engine draws, bit for bit; tests/credentials looks at what is put into it before it leaves.
+    bare = CredentialSettings(manifests=False, marks=False)
+    chosen = DiffusionSettings(**{"lease": "off", "addresses": Addresses(vram=vram), "credentials": bare, **settings})
     server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     async with build(chosen, Lifetime()) as services:

@@ -213,7 +213,7 @@ async def test_letters_are_drawn_on_the_picture(diffusion: Any) -> None:
     assert changed[200:].any()
     assert not changed[:128].any()
     assert (after == (255, 0, 0)).all(axis=2).any()
-    assert {"moderation", "text-overlay", "watermark", "encode"} >= {
+    assert {"moderation", "text-overlay", "watermark", "credentials", "encode"} >= {
         event.progress.finishing.operation for event in written.events if event.progress.HasField("finishing")
     }
 

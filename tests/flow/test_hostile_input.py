@@ -18,6 +18,7 @@ IMAGE_DOORS = [
     pytest.param("/derivatives", {"widths": [32]}, id="derivatives"),
     pytest.param("/derivatives/clip-focal", {"width": 32, "height": 32}, id="clip-focal"),
     pytest.param("/focal-point", {}, id="focal-point"),
+    pytest.param("/verify", {}, id="verify"),
 ]
 TEXT_DOORS = [
     pytest.param("/analyze-context", "description", {}, id="analyze-context"),

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from PIL import Image
 
+from imajin.common.v1 import image_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
 
@@ -84,10 +85,12 @@ async def test_a_deadline_ends_the_work(diffusion: Any, vram: Any) -> None:
     await asyncio.wait_for(no_lease_but_models(vram), 60)
 
 
-async def test_a_seed_gives_the_same_bytes_in_company(diffusion: Any) -> None:
+async def test_a_seed_gives_the_same_pixels_in_company(diffusion: Any) -> None:
     async def made(prompt: str, seed: int) -> bytes:
         data = b""
-        async for event in diffusion.Generate(diffusion_pb2.GenerateRequest(prompt=prompt, steps=4, seed=seed)):
+        raw = image_pb2.IMAGE_FORMAT_RAW_RGB8
+        request = diffusion_pb2.GenerateRequest(prompt=prompt, steps=4, seed=seed, format=raw)
+        async for event in diffusion.Generate(request):
             data += event.chunk.data if event.HasField("chunk") else b""
         return data
 

@@ -21,7 +21,7 @@ from imajin.common.v1 import error_pb2, image_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin.job.v1 import job_pb2, job_pb2_grpc
 from imajin.orchestrator.v1 import orchestrator_pb2, orchestrator_pb2_grpc
-from imajin.processing.v1 import page_pb2, processing_pb2, processing_pb2_grpc
+from imajin.processing.v1 import page_pb2, processing_pb2, processing_pb2_grpc, verify_pb2
 from imajin.prompt.v1 import prompt_pb2, prompt_pb2_grpc
 from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
 from imajin_gateway.__main__ import Server, bind
@@ -220,6 +220,24 @@ class Doubles(
         await self.upload("DetectFocalPoint", requests, context)
         return processing_pb2.DetectFocalPointResponse(
             focal_point=image_pb2.FocalPoint(x=0.5, y=0.5, method=image_pb2.FOCAL_METHOD_CENTER)
+        )
+
+    async def Verify(self, requests: Any, context: Any) -> Any:
+        await self.upload("Verify", requests, context)
+        base = verify_pb2.Ancestor(title="base", format="image/png", relationship="parentOf", signed=True)
+        return verify_pb2.VerifyResponse(
+            verdict=verify_pb2.VERDICT_GENERATED,
+            manifest=verify_pb2.Manifest(
+                state=verify_pb2.MANIFEST_STATE_TRUSTED,
+                issuer="an organisation",
+                model="embedded",
+                actions=["c2pa.opened", "c2pa.resized"],
+                ancestors=[base],
+            ),
+            mark=verify_pb2.Mark(found=True, content_id="0badcafe", confidence=1, version=1, period=64),
+            format=image_pb2.IMAGE_FORMAT_WEBP,
+            width=640,
+            height=480,
         )
 
     async def ListFamilies(self, request: Any, context: Any) -> Any:

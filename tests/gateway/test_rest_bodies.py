@@ -49,6 +49,7 @@ ENDPOINTS: dict[str, tuple[str, str, Any]] = {
         {"imageData": SMALL, "width": 300, "height": 600, "focalPoint": {"x": 0.1, "y": 0.25}},
     ),
     "focal-point": ("POST", "/focal-point", {"imageData": SMALL}),
+    "verify": ("POST", "/verify", {"imageData": SMALL}),
     "batch-sizes": (
         "POST",
         "/generate/batch-sizes",

@@ -18,6 +18,7 @@ from imajin_servers.diffusion.peaks import free_bytes
 from imajin_servers.diffusion.servicer import NAME, DiffusionServicer
 from imajin_servers.diffusion.settings import DiffusionSettings
 from imajin_servers.diffusion.shelf import Shelf
+from imajin_servers.diffusion.uploads import Uploads
 from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.credentials.sealing import Seal
 from imajin_servers.runtime.leases import LeaseClient
@@ -47,7 +48,7 @@ async def build(settings: DiffusionSettings, lifetime: Lifetime) -> AsyncIterato
         await asyncio.to_thread(Seal, settings.credentials),
     )
     try:
-        servicer = DiffusionServicer(models, generations)
+        servicer = DiffusionServicer(models, generations, Uploads(settings.uploads))
         yield [Service(NAME, diffusion_pb2_grpc.add_DiffusionServiceServicer_to_server, servicer)]
     finally:
         await generations.close()

@@ -16,10 +16,11 @@ from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.model import Loaded, Model
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, Whole
-from imajin_servers.diffusion.pipelines.stepwise import Pixels
+from imajin_servers.diffusion.pipelines.run import Known
 from imajin_servers.diffusion.previews import Previewer, jpeg
 from imajin_servers.diffusion.settled import settled
-from imajin_servers.runtime.errors import Cancelled, ContentRejected, ImajinError
+from imajin_servers.diffusion.sources import Pixels, Source
+from imajin_servers.runtime.errors import Cancelled, ContentRejected, ImajinError, InvalidArgument
 
 log = structlog.get_logger()
 
@@ -65,7 +66,10 @@ async def draw_stepwise(
     assert engine is not None
     feed.encoding()
     with timings.of("encoding"):
-        run = await model.stage(model.threads.encoder, begun, pipeline, order)
+        known = None
+        if order.source is not None:
+            known = await model.stage(model.threads.decoder, recognised, pipeline, order, order.source)
+        run = await model.stage(model.threads.encoder, begun, pipeline, order, known)
     feed.denoising(0, run.planned)
     previews = Previews(order, loaded.previewer, model, feed)
     loop = asyncio.get_running_loop()
@@ -96,14 +100,23 @@ async def draw_stepwise(
     return pixels
 
 
-def begun(pipeline: Stepwise, order: Order) -> Run:
+def recognised(pipeline: Stepwise, order: Order, source: Source) -> Known:
+    """The source of `order` as latents."""
+    generator = torch.Generator("cpu").manual_seed(order.seed)
+    return pipeline.know(source.on_canvas(*pipeline.drawn_size(order)), generator)
+
+
+def begun(pipeline: Stepwise, order: Order, known: Known | None) -> Run:
     """The run of `order` before its first step."""
-    return pipeline.start(order, pipeline.encode(order))
+    return pipeline.start(order, pipeline.encode(order), known)
 
 
 def decoded(pipeline: Stepwise, run: Run) -> Pixels:
     """The picture of a run that is done. Raises ContentRejected where the model ships a safety checker that says so."""
     pixels = pipeline.decode(run.latents, run.generator)
+    if run.order.source is not None:
+        source = run.order.source.on_canvas(*pipeline.drawn_size(run.order))
+        pixels = source.around(pixels, pipeline.cell // 2)
     if not pipeline.safe(pixels):
         raise ContentRejected(
             "the image was refused by the model's safety checker", metadata={"stage": "image", "category": "nsfw"}
@@ -113,11 +126,14 @@ def decoded(pipeline: Stepwise, run: Run) -> Pixels:
 
 async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, timings: Timings) -> Pixels:
     """In one piece, one at a time; the pipeline's callback is where it can be stopped."""
+    if order.source is not None:
+        raise InvalidArgument.field("model", "draws from prompts only, not from images")
     loop = asyncio.get_running_loop()
     stops: list[ImajinError] = []
 
     def on_step(step: int) -> None:
         loop.call_soon_threadsafe(feed.denoising, step, order.steps)
+        model.stand(loop, lambda: stops)
         if stops:
             raise stops[0]
 

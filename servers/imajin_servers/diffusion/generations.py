@@ -22,7 +22,7 @@ from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.stepwise import Pixels
 from imajin_servers.diffusion.settled import settled
 from imajin_servers.runtime.credentials.sealing import Seal
-from imajin_servers.runtime.errors import GpuOutOfMemory, LeaseLost
+from imajin_servers.runtime.errors import GpuOutOfMemory, InvalidArgument, LeaseLost
 from imajin_servers.runtime.leases import HeldLease
 
 
@@ -66,6 +66,8 @@ class Generations:
         model = self.models[order.model.name]
         if model.schedulers is not None:
             schedulers.check(order.scheduler, model.schedulers)
+        if order.source is not None and model.edits is False:
+            raise InvalidArgument.field("model", f"{model.entry.name} draws from prompts only, not from images")
         timings = Timings()
         feed.queued(len(model.line.waiting) + 1)
         with metrics.generation(order.model.name, timings):

@@ -26,6 +26,8 @@ FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 LIBRARIES = ("diffusers", "transformers")
 # Typed by nobody upstream.
 PIPELINE: Any = pipeline_utils.DiffusionPipeline
+EDITING = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+"""Pipelines that the engine draws from images with."""
 OnBytes = Callable[[int, int], None]
 """Hears bytes loaded and bytes in all; called in the thread that loads."""
 
@@ -106,6 +108,15 @@ def known_schedulers(entry: ModelEntry) -> list[str] | None:
         config = json.loads((Path(entry.source) / "scheduler" / "scheduler_config.json").read_text())
         return fitting(config)
     except (OSError, ValueError, AttributeError):
+        return None
+
+
+def known_edits(entry: ModelEntry) -> bool | None:
+    """Whether the model draws from images too; None where its files are not here."""
+    try:
+        index = json.loads((Path(entry.source) / "model_index.json").read_text())
+        return index["_class_name"] in EDITING
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -11,11 +11,12 @@ from imajin_servers.diffusion.generations import Made
 from imajin_servers.diffusion.loading import dtype
 from imajin_servers.diffusion.model import Model
 from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.requests import Request
 from imajin_servers.diffusion.settings import LoraEntry
 from imajin_servers.runtime.overlay import text_from_proto, watermark_from_proto
 
 
-def finish(request: diffusion_pb2.GenerateRequest, order: Order) -> Finish:
+def finish(request: Request, order: Order) -> Finish:
     """How the image is wanted."""
     return Finish(
         width=order.width,
@@ -47,7 +48,7 @@ def result(order: Order, wish: Finish, made: Made) -> diffusion_pb2.GenerateResu
         height=wish.height,
         seed=order.seed,
         model=order.model.name,
-        steps=order.steps,
+        steps=order.planned,
         guidance_scale=order.guidance_scale,
         moderation=finishing_pb2.Moderation(
             image_checked=verdict.checked, image_score=verdict.score, threshold=verdict.threshold
@@ -66,6 +67,12 @@ def result(order: Order, wish: Finish, made: Made) -> diffusion_pb2.GenerateResu
     )
 
 
+def edited(event: diffusion_pb2.GenerateResponse) -> diffusion_pb2.EditResponse:
+    """An event of a drawing as one of an edit."""
+    name = str(event.WhichOneof("event"))
+    return diffusion_pb2.EditResponse(**{name: getattr(event, name)})
+
+
 def model(known: Model, is_default: bool, loras: Sequence[LoraEntry]) -> diffusion_pb2.Model:
     """A model of the registry."""
     entry = known.entry
@@ -78,6 +85,7 @@ def model(known: Model, is_default: bool, loras: Sequence[LoraEntry]) -> diffusi
         loaded=known.loaded is not None,
         weight_bytes=known.weight_bytes,
         is_default=is_default,
+        edits=bool(known.edits),
         default_steps=entry.default_steps,
         default_guidance_scale=entry.default_guidance_scale,
         max_upscale=entry.max_upscale,

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +46,10 @@ class Loaded:
     engine: Engine | None
     previewer: Previewer | None
 
+    def move(self, device: torch.device) -> None:
+        """Takes the weights to `device`, and what the engine holds. Only while nobody uses them."""
+        (self.pipeline if self.engine is None else self.engine).move(device)
+
 
 class Threads:
     """One thread for each part of a pipeline: tokenizers and modules are used from one thread only, and no part waits for another."""
@@ -54,10 +58,11 @@ class Threads:
         self.encoder = ThreadPoolExecutor(1, f"encoder {name}", streams.own, (device,))
         self.decoder = ThreadPoolExecutor(1, f"decoder {name}", streams.own, (device,))
         self.previews = ThreadPoolExecutor(1, f"previews {name}", step_back, (device,))
+        self.all = (self.encoder, self.decoder, self.previews)
 
     def close(self) -> None:
         """Waits for what runs."""
-        for executor in (self.encoder, self.decoder, self.previews):
+        for executor in self.all:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
@@ -81,6 +86,8 @@ class Model:
         self.device = device
         self.holder = f"diffusion/{entry.name}"
         self.weight_bytes = loading.known_weight_bytes(entry, device)
+        self.edits = loading.known_edits(entry)
+        """Whether it draws from images; None while that isn't known."""
         self.schedulers = loading.known_schedulers(entry)
         """Names of those that fit; None while that isn't known."""
         self.peaks = Peaks(meter(device))
@@ -89,6 +96,7 @@ class Model:
         metrics.QUEUE.labels(entry.name).set_function(lambda: len(line.waiting))
         metrics.ACTIVE.labels(entry.name).set_function(lambda: line.taken)
         self.threads = Threads(entry.name, device)
+        self.turns = {executor: asyncio.Lock() for executor in self.threads.all}
         self.loaded: Loaded | None = None
         self.projection: Projection | None = None
         """What previews are made with, kept when the model is unloaded."""
@@ -175,6 +183,7 @@ class Model:
                 self.coming = False
                 self.shelf.stir()
             self.loaded, self.lease = self.driven(pipe), lease
+        self.schedulers, self.edits = self.loaded.pipeline.schedulers, self.loaded.pipeline.edits
         self.last_used = time.monotonic()
         metrics.LOADED.labels(self.entry.name).set(self.weight_bytes)
         log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
@@ -262,16 +271,43 @@ class Model:
         self, executor: Executor, work: Callable[..., T], *args: Any, stop: Callable[[], None] | None = None
     ) -> T:
         """`work` in a thread that uses the weights: not while the model is off the card. `stop` is called when cancelled."""
-        await self.open.wait()
-        self.working += 1
-        self.calm.clear()
+        # What waits for its thread doesn't count as working: the one before it may stand still for a long time.
+        async with self.turns[executor]:
+            await self.open.wait()
+            self.count(1)
+            try:
+                dried = streams.dry(self.device, work)
+                return await settled(asyncio.get_running_loop().run_in_executor(executor, dried, *args), stop)
+            finally:
+                self.count(-1)
+
+    def count(self, change: int) -> None:
+        """More or fewer threads use the weights."""
+        self.working += change
+        if self.working > 0:
+            self.calm.clear()
+        else:
+            self.calm.set()
+
+    def stand(self, loop: asyncio.AbstractEventLoop, over: Callable[[], object]) -> None:
+        """Stands still while the model is off the card, or until `over`. For work in a thread, at a moment when it uses no weights."""
+        if self.open.is_set():
+            return None
+        standing = asyncio.run_coroutine_threadsafe(self.stood(), loop)
+        while not over():
+            with suppress(TimeoutError):
+                return standing.result(0.05)
+        standing.cancel()
+        return None
+
+    async def stood(self) -> None:
+        """Doesn't count as working until the model is back."""
+        self.count(-1)
         try:
-            dried = streams.dry(self.device, work)
-            return await settled(asyncio.get_running_loop().run_in_executor(executor, dried, *args), stop)
+            while not self.open.is_set():
+                await self.open.wait()
         finally:
-            self.working -= 1
-            if not self.working:
-                self.calm.set()
+            self.count(1)
 
     async def keep(self, lease: HeldLease) -> None:
         """Watches the lease of the weights: when it is asked back the model leaves the card, and comes back for whom it has."""
@@ -293,24 +329,25 @@ class Model:
                 await self.calm.wait()
             if lease.lost.is_set():
                 self.stop_all(LeaseLost("the lease of the model was lost", metadata={"model": self.entry.name}))
-            if not self.users or loaded.engine is None:
+            if not self.users:
                 await self.unload()
                 self.open.set()
                 return
-            await asyncio.to_thread(loaded.engine.move, torch.device("cpu"))
+            await asyncio.to_thread(loaded.move, torch.device("cpu"))
             await self.release()
             metrics.PAUSES.labels(self.entry.name).inc()
             log.info("model paused", model=self.entry.name, generations=len(self.users))
             try:
                 back = await self.card.acquire(self.weight_bytes, self.holder, 50, self.make_way, preemptible=True)
-                await asyncio.to_thread(loaded.engine.move, self.device)
+                await asyncio.to_thread(loaded.move, self.device)
             except ImajinError as error:
                 self.stop_all(error)
                 await self.unload()
                 self.open.set()
                 return
             self.lease = back
-            loaded.engine.resume()
+            if loaded.engine is not None:
+                loaded.engine.resume()
             self.open.set()
             if back is None:
                 return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from imajin_servers.diffusion.settings import ModelEntry
+    from imajin_servers.diffusion.sources import Source
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ class Order:
     scheduler: str = ""
     """One of `pipelines.schedulers.CHOICES`; the model's own when empty."""
     loras: tuple[LoraWeight, ...] = ()
+    noise_canvas: tuple[int, int] | None = None
+    """Width and height of the field of noise that the picture takes its centre of, in pixels; its own size when None."""
+    source: Source | None = None
+    """The picture that it begins from, in the size of the finished image; bare noise when None."""
+
+    @property
+    def planned(self) -> int:
+        """Denoising steps that are made: of `steps` those that the noise of the source takes, one at least."""
+        return self.steps if self.source is None else max(1, int(self.steps * self.source.strength))
 
     @property
     def guided(self) -> bool:

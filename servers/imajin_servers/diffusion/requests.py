@@ -10,17 +10,22 @@ from imajin.diffusion.v1 import diffusion_pb2
 from imajin_servers.diffusion.orders import LoraWeight, Order
 from imajin_servers.diffusion.registry import Registry
 from imajin_servers.diffusion.settings import ModelEntry
+from imajin_servers.diffusion.uploads import LARGEST_SIDE, SMALLEST_SIDE, Wish
 from imajin_servers.runtime.errors import InvalidArgument, Violation
 
-SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
+Request = diffusion_pb2.GenerateRequest | diffusion_pb2.EditSpec
+"""The contract numbers and names their fields alike, as far as a prompt is drawn."""
 
 
-def order(request: diffusion_pb2.GenerateRequest, registry: Registry) -> Order:
-    """The order in `request`. Raises ModelNotFound, InvalidArgument."""
+def order(request: Request, registry: Registry, drawn: tuple[int, int] | None = None) -> Order:
+    """The order in `request`, `drawn` in pixels where that isn't its own to say.
+
+    Raises ModelNotFound, NotFound, InvalidArgument.
+    """
     model = registry.find(request.model, style_name(request.style))
     if not request.prompt.strip():
         raise InvalidArgument.field("prompt", "is blank")
-    width, height = size(request, model)
+    width, height = drawn or size(request, model)
     return Order(
         model=model,
         prompt=request.prompt,
@@ -34,6 +39,23 @@ def order(request: diffusion_pb2.GenerateRequest, registry: Registry) -> Order:
         priority=request.priority if request.HasField("priority") else 50,
         scheduler=scheduler_name(request.scheduler),
         loras=loras(request.loras, model, registry),
+        noise_canvas=noise_canvas(request, width, height),
+    )
+
+
+def check_edit(spec: diffusion_pb2.EditSpec, registry: Registry) -> None:
+    """Raises what is wrong with `spec` whatever picture comes with it: ModelNotFound, NotFound, InvalidArgument."""
+    order(spec, registry, (SMALLEST_SIDE, SMALLEST_SIDE))
+
+
+def edit(spec: diffusion_pb2.EditSpec) -> Wish:
+    """What `spec` asks of its picture."""
+    return Wish(
+        width=spec.width if spec.HasField("width") else None,
+        height=spec.height if spec.HasField("height") else None,
+        # As it was written: a float of the wire has 24 bits, and 0.7 of 10 steps are 7.
+        strength=round(spec.strength, 6) if spec.HasField("strength") else 1.0 if spec.mask_data else 0.8,
+        mask=spec.mask_data,
     )
 
 
@@ -57,7 +79,17 @@ def loras(wanted: Sequence[drawing_pb2.LoraWeight], model: ModelEntry, registry:
     return tuple(LoraWeight(lora.name, lora.weight if lora.HasField("weight") else 1.0) for lora in wanted)
 
 
-def size(request: diffusion_pb2.GenerateRequest, model: ModelEntry) -> tuple[int, int]:
+def noise_canvas(request: Request, width: int, height: int) -> tuple[int, int] | None:
+    """Width and height of the field of noise in pixels, None where none is named. Raises InvalidArgument."""
+    if not request.HasField("noise_canvas"):
+        return None
+    canvas = request.noise_canvas
+    if canvas.width < width or canvas.height < height:
+        raise InvalidArgument.field("noise_canvas", f"is smaller than the image of {width} x {height} pixels")
+    return canvas.width, canvas.height
+
+
+def size(request: Request, model: ModelEntry) -> tuple[int, int]:
     """Width and height in pixels; where one is absent, that of the model's base size closest in the other."""
     bases = model.base_sizes or [(1024, 1024)]
     wide, high = request.HasField("width"), request.HasField("height")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,10 +12,14 @@ import grpc
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin_servers.diffusion import messages
 from imajin_servers.diffusion.feed import Feed
+from imajin_servers.diffusion.finishing import Finish
 from imajin_servers.diffusion.generations import Generations
+from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.registry import Registry
-from imajin_servers.diffusion.requests import order
+from imajin_servers.diffusion.requests import check_edit, edit, order
+from imajin_servers.diffusion.uploads import Uploads
 from imajin_servers.runtime import images
+from imajin_servers.runtime.uploads import receive
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -24,7 +30,8 @@ NAME = "imajin.diffusion.v1.DiffusionService"
 class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
     """Generates images and lists models."""
 
-    def __init__(self, registry: Registry, generations: Generations) -> None:
+    def __init__(self, registry: Registry, generations: Generations, uploads: Uploads) -> None:
+        self.uploads = uploads
         self.registry = registry
         self.generations = generations
 
@@ -33,7 +40,34 @@ class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
     ) -> AsyncIterator[diffusion_pb2.GenerateResponse]:
         """One image, with progress and previews on the way."""
         wanted = order(request, self.registry)
-        wish = messages.finish(request, wanted)
+        async with aclosing(self.drawn(wanted, messages.finish(request, wanted))) as events:
+            async for event in events:
+                yield event
+
+    async def Edit(
+        self, request_iterator: AsyncIterator[diffusion_pb2.EditRequest], context: Context
+    ) -> AsyncIterator[diffusion_pb2.EditResponse]:
+        """One image from another, with progress and previews on the way."""
+        with self.uploads.reserve() as reserve:
+
+            def check(spec: diffusion_pb2.EditSpec) -> None:
+                check_edit(spec, self.registry)
+
+            upload = await receive(request_iterator, check, self.uploads.bounds, reserve.hold)
+            spec, image = upload.spec, upload.image
+            # The file is held by this alone, and not for as long as the drawing takes.
+            del upload
+            source = await self.uploads.source(edit(spec), image)
+            del image
+            spec.ClearField("image_data")
+            reserve.keep(source.bytes)
+            wanted = replace(order(spec, self.registry, source.size), source=source)
+            async with aclosing(self.drawn(wanted, messages.finish(spec, wanted))) as events:
+                async for event in events:
+                    yield messages.edited(event)
+
+    async def drawn(self, wanted: Order, wish: Finish) -> AsyncGenerator[diffusion_pb2.GenerateResponse, None]:
+        """What is heard of a drawing, its image and what it is. Closing it ends the work."""
         feed = Feed()
         work = self.generations.start(wanted, wish, feed)
         try:

@@ -72,6 +72,19 @@ class ModerationSettings(BaseModel):
     """Score from which an image is refused."""
 
 
+class UploadSettings(BaseModel):
+    """What edits may send."""
+
+    max_bytes: int = Field(default=20_000_000, ge=1)
+    """Length of an encoded image."""
+    max_pixels: int = Field(default=25_000_000, ge=64 * 64)
+    """Width times height, before the image is scaled to the size that is drawn."""
+    max_bytes_in_flight: int = Field(default=1_000_000_000, ge=1)
+    """Images of all edits that arrive, wait or are drawn; more get QUEUE_FULL."""
+    seconds: float = Field(default=60.0, gt=0)
+    """How long an upload may take."""
+
+
 class DiffusionSettings(ServerSettings):
     """The section `[diffusion]` and the variables `IMAJIN_DIFFUSION_*`."""
 
@@ -109,5 +122,6 @@ class DiffusionSettings(ServerSettings):
     """Whether VRAM is leased: `auto` goes on without where no vram server answers."""
     lease_wait_seconds: float = Field(default=600.0, ge=0)
     """How long to wait for room on the card."""
+    uploads: UploadSettings = Field(default_factory=UploadSettings)
     moderation: ModerationSettings = Field(default_factory=ModerationSettings)
     credentials: CredentialSettings = Field(default_factory=lambda: CredentialSettings())

@@ -38,15 +38,17 @@ class Voices:
         """Lets the layers hear `loras`, in this order, and no others. Where nothing changes it costs nothing."""
         if self.layers is None:
             self.layers = layers(self.modules)
-            self.set(loras)
+            self.set(loras, fresh=True)
         elif tuple(loras) != self.heard:
             self.set(loras)
 
-    def set(self, loras: Loras) -> None:
-        """Tells every layer."""
+    def set(self, loras: Loras, fresh: bool = False) -> None:
+        """Tells every layer; those that are `fresh` hear anything."""
         names = [lora.name for lora in loras]
+        same = names == [lora.name for lora in self.heard] and not fresh
         for layer in self.layers or ():
-            layer.set_adapter(names, inference_mode=True)
+            if not same:
+                layer.set_adapter(names, inference_mode=True)
             for lora in loras:
                 layer.set_scale(lora.name, lora.weight)
         self.heard = tuple(loras)

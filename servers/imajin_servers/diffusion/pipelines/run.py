@@ -34,6 +34,28 @@ class Conditioning:
 
 
 @dataclass
+class Known:
+    """What a run begins from beside noise: a picture in latents, and where it stays."""
+
+    latents: torch.Tensor
+    """`(1, channels, height, width)`, scaled as the denoiser's."""
+    generator: torch.Generator
+    """The run's, as far as the autoencoder has drawn from it."""
+    mask: torch.Tensor | None
+    """`(1, 1, height, width)`: 1 is painted anew, 0 stays; None paints all."""
+    drawn: bool = False
+    """Whether the autoencoder has drawn from the generator."""
+    noise: torch.Tensor | None = None
+    """That of the run, where there is a mask."""
+
+    def move(self, device: torch.device) -> None:
+        """Takes it to another device."""
+        self.latents = self.latents.to(device)
+        self.mask = None if self.mask is None else self.mask.to(device)
+        self.noise = None if self.noise is None else self.noise.to(device)
+
+
+@dataclass
 class Run:
     """A generation between two steps: all that it takes to go on, whoever else is there."""
 
@@ -50,6 +72,7 @@ class Run:
     planned: int
     """Steps as people count them; some schedulers take two of the denoiser's for one."""
     step: int = 0
+    known: Known | None = None
     away: list[str] = field(default_factory=list)
     """What the scheduler keeps on `home`, while the run is off it."""
     clean: torch.Tensor | None = None
@@ -86,6 +109,8 @@ class Run:
         self.timesteps = self.timesteps.to(device)
         self.clean = None if self.clean is None else self.clean.to(device)
         self.conditioning.move(device)
+        if self.known is not None:
+            self.known.move(device)
         # A scheduler keeps some tensors on the CPU while it runs elsewhere: only what left comes back.
         away = self.away or [name for name, value in vars(self.scheduler).items() if on_device(value, self.home)]
         for name in away:

@@ -22,10 +22,11 @@ from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.adapters import Adapters
 from imajin_servers.diffusion.pipelines.rows import Rows
-from imajin_servers.diffusion.pipelines.run import Conditioning, Run
+from imajin_servers.diffusion.pipelines.run import Conditioning, Known, Run
+from imajin_servers.diffusion.sources import Pixels, Source
+from imajin_servers.runtime.errors import InvalidArgument
 
-Pixels = NDArray[np.uint8]
-"""`(height, width, 3)`, RGB."""
+__all__ = ["Pixels", "Stepwise"]
 
 
 class Stepwise(ABC):
@@ -63,6 +64,11 @@ class Stepwise(ABC):
     @abstractmethod
     def channels(self) -> int:
         """Channels of the latents."""
+
+    @property
+    def edits(self) -> bool:
+        """Whether it draws from images too."""
+        return False
 
     @property
     def schedulers(self) -> list[str]:
@@ -103,24 +109,69 @@ class Stepwise(ABC):
     def decode(self, latents: torch.Tensor, generator: torch.Generator | None = None) -> Pixels:
         """The picture in `latents`. Shape `(1, channels, height, width)` in, `(height, width, 3)` out."""
 
+    def know(self, source: Source, generator: torch.Generator) -> Known:
+        """`source`, of the drawn size, as latents. Raises InvalidArgument: a family that draws from images says how."""
+        raise InvalidArgument.field("model", "draws from prompts only, not from images")
+
     @torch.inference_mode()
-    def start(self, order: Order, conditioning: Conditioning) -> Run:
-        """The run before its first step. Raises InvalidArgument where its scheduler doesn't fit the model."""
+    def start(self, order: Order, conditioning: Conditioning, known: Known | None = None) -> Run:
+        """The run before its first step; `known` is what the order's source is as latents.
+
+        Raises InvalidArgument where its scheduler doesn't fit the model.
+        """
         schedulers.check(order.scheduler, self.schedulers)
         scheduler = self.schedule(order)
-        generator = torch.Generator("cpu").manual_seed(order.seed)
-        latents = self.initial(scheduler, self.noise(order, generator, self.noise_dtype(conditioning)))
+        generator = known.generator if known is not None else torch.Generator("cpu").manual_seed(order.seed)
+        noise = self.noise(order, generator, self.noise_dtype(conditioning))
+        if known is None:
+            timesteps, latents = scheduler.timesteps, self.initial(scheduler, noise)
+        else:
+            timesteps, latents = self.enter(order, scheduler, known, noise)
         extra = step_extras(scheduler, generator)
         return Run(
-            order, conditioning, scheduler, scheduler.timesteps, latents, generator, extra, self.device, order.steps
+            order,
+            conditioning,
+            scheduler,
+            timesteps,
+            latents,
+            generator,
+            extra,
+            self.device,
+            order.planned,
+            known=known,
         )
 
+    def enter(
+        self, order: Order, scheduler: Any, known: Known, noise: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The timesteps that are left from where the source's noise ends, and the latents there."""
+        assert order.source is not None
+        skipped = (order.steps - order.planned) * scheduler.order
+        timesteps = scheduler.timesteps[skipped:]
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(skipped)
+        known.noise = noise if known.mask is not None else None
+        if order.source.from_nothing:
+            return timesteps, self.initial(scheduler, noise)
+        return timesteps, scheduler.add_noise(known.latents, noise, timesteps[:1])
+
     def noise(self, order: Order, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
-        """What a run begins with, `(1, channels, height, width)`."""
-        width, height = self.drawn_size(order)
-        shape = (1, self.channels, height // self.cell, width // self.cell)
+        """What a run begins with, `(1, channels, height, width)`: the centre of the field, where it has one to share."""
+        width, height = (side // self.cell for side in self.drawn_size(order))
+        wide, high = self.field(order)
+        shape = (1, self.channels, high, wide)
         noise: torch.Tensor = randn_tensor(shape, generator=generator, device=self.device, dtype=dtype)
-        return noise
+        top, left = (high - height) // 2, (wide - width) // 2
+        return noise[:, :, top : top + height, left : left + width].contiguous()
+
+    def field(self, order: Order) -> tuple[int, int]:
+        """Width and height of the field of noise in latents, no smaller than the picture."""
+        drawn, up = self.drawn_size(order), self.multiple
+        wide, high = (
+            max(side, -(-asked // up) * up) // self.cell
+            for side, asked in zip(drawn, order.noise_canvas or drawn, strict=True)
+        )
+        return wide, high
 
     def noise_dtype(self, conditioning: Conditioning) -> torch.dtype:
         """Type of the numbers that noise is drawn in."""
@@ -177,6 +228,8 @@ class Stepwise(ABC):
         run.clean = self.clean(run, prediction, moved)
         run.latents = moved.prev_sample
         run.step += 1
+        if run.known is not None and run.known.mask is not None:
+            keep(run, run.known, run.known.mask)
 
     def guide(self, run: Run, negative: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
         """Both predictions in one."""
@@ -213,6 +266,16 @@ class Stepwise(ABC):
         features = self.pipe.feature_extractor(pixels, return_tensors="pt").to(self.device)
         _, flagged = checker(images=[pixels], clip_input=features.pixel_values.to(self.dtype))
         return not any(flagged)
+
+
+def keep(run: Run, known: Known, mask: torch.Tensor) -> None:
+    """Puts the picture that the run began from back where it stays, under as much noise as there is after the step."""
+    kept = known.latents
+    if not run.done:
+        kept = run.scheduler.add_noise(kept, known.noise, run.moment.reshape(1))
+    run.latents = (1 - mask) * kept + mask * run.latents
+    if run.clean is not None:
+        run.clean = (1 - mask) * known.latents + mask * run.clean
 
 
 def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:

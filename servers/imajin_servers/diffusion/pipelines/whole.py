@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from imajin_servers.diffusion import streams
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.adapters import Adapters
@@ -26,6 +27,15 @@ class Whole:
         self.device: torch.device = pipe.device
         self.taken = inspect.signature(pipe.__call__).parameters
 
+    def move(self, device: torch.device) -> None:
+        """Takes the weights to another device and back, while a run stands still in its callback.
+
+        What the run's own frame holds stays where it is: its latents and embeddings, some MiB for one picture. So the run
+        goes on with the same bits once the weights are back.
+        """
+        self.pipe.to(device)
+        streams.settle(self.device)
+
     @property
     def multiple(self) -> int:
         """What both sides of a picture must be multiples of, in pixels: enough for autoencoders that patch."""
@@ -35,6 +45,11 @@ class Whole:
         """Width and height that are drawn, before the crop to the size asked for."""
         up = self.multiple
         return -(-order.width // up) * up, -(-order.height // up) * up
+
+    @property
+    def edits(self) -> bool:
+        """Whether it draws from images too."""
+        return False
 
     @property
     def schedulers(self) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines.run import Conditioning
 from imajin_servers.diffusion.pipelines.stepwise import Pixels
-from imajin_servers.diffusion.pipelines.unet import StepwiseUNet
+from imajin_servers.diffusion.pipelines.unet import StepwiseUNet, sampled
 
 
 class StepwiseXL(StepwiseUNet):
@@ -51,6 +51,24 @@ class StepwiseXL(StepwiseUNet):
             times = torch.cat([times, times])
         added = {"text_embeds": pooled.to(self.device), "time_ids": times.to(self.device)}
         return Conditioning(positive.to(self.device), added)
+
+    def hidden(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """`image` `(1, 3, height, width)` from -1 to 1 as latents; in float32 where the autoencoder asks for it."""
+        vae = self.pipe.vae
+        if vae.config.force_upcast:
+            vae.to(dtype=torch.float32)
+            latents = sampled(vae.encode(image.float()), generator).to(image.dtype)
+            vae.to(dtype=image.dtype)
+        else:
+            latents = sampled(vae.encode(image), generator)
+        mean, deviation = getattr(vae.config, "latents_mean", None), getattr(vae.config, "latents_std", None)
+        if mean is None or deviation is None:
+            scaled: torch.Tensor = vae.config.scaling_factor * latents
+            return scaled
+        shift = torch.tensor(mean).view(1, -1, 1, 1).to(latents.device, latents.dtype)
+        scale = torch.tensor(deviation).view(1, -1, 1, 1).to(latents.device, latents.dtype)
+        shifted: torch.Tensor = (latents - shift) * vae.config.scaling_factor / scale
+        return shifted
 
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor, generator: torch.Generator | None = None) -> Pixels:

@@ -74,8 +74,24 @@ def test_a_face_that_fits_is_kept_whole_and_with_room_where_there_is_room(
     if face.height <= cut.height:
         assert cut.top - hair <= face.top
         assert face.bottom <= cut.bottom + hair
-    if face.height * (1 + HEAD_ROOM + CHEEK_ROOM) <= cut.height:
-        assert cut.top - hair <= max(0, face.top - HEAD_ROOM * face.height)
+    alone = plan((width, height), (to_width, to_height), face.center, [face], max_upscale=1e9).box
+    if face.height * (1 + HEAD_ROOM + CHEEK_ROOM) <= alone.height:
+        assert alone.top - hair <= max(0, face.top - HEAD_ROOM * face.height)
+        assert alone.bottom + hair >= min(height, face.bottom + CHEEK_ROOM * face.height)
+
+
+@given(SIDES, SIDES, SIDES, SIDES, st.data())
+def test_faces_that_fit_together_are_all_whole(
+    width: int, height: int, to_width: int, to_height: int, data: st.DataObject
+) -> None:
+    faces = data.draw(faces_in(width, height))
+    assume(faces)
+    cut = plan((width, height), (to_width, to_height), faces[0].center, faces, max_upscale=1e9).box
+    hair = HAIR * max(width, height)
+    if max(face.right for face in faces) - min(face.left for face in faces) <= cut.width - hair:
+        assert all(cut.left - hair <= face.left and face.right <= cut.right + hair for face in faces)
+    if max(face.bottom for face in faces) - min(face.top for face in faces) <= cut.height - hair:
+        assert all(cut.top - hair <= face.top and face.bottom <= cut.bottom + hair for face in faces)
 
 
 def test_two_faces_that_fit_together_are_both_kept() -> None:

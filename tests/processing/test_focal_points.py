@@ -13,11 +13,11 @@ from PIL import Image, ImageDraw
 
 from imajin_servers.processing.crop import Box, plan
 from imajin_servers.processing.focal import litert, model
-from imajin_servers.processing.focal.faces import OVERLAP, Faces, NoFaces, face_finder, overlap, starts
+from imajin_servers.processing.focal.faces import OVERLAP, Faces, NoFaces, face_finder, in_company, overlap, starts
 from imajin_servers.processing.focal.litert import LitertLooker
 from imajin_servers.processing.focal.locate import given as given_point
 from imajin_servers.processing.focal.locate import locate
-from imajin_servers.processing.focal.point import FaceFinder
+from imajin_servers.processing.focal.point import Face, FaceFinder
 
 FACE = Box(175, 65, 100, 105)
 """Where the face is in the 512 px photograph of the astronaut, by eye."""
@@ -25,7 +25,7 @@ FACE = Box(175, 65, 100, 105)
 
 @pytest.fixture(scope="module")
 def finder() -> Iterator[FaceFinder]:
-    found = Faces(LitertLooker(0.6))
+    found = Faces(LitertLooker(0.6), 0.6)
     yield found
     found.close()
 
@@ -101,6 +101,47 @@ def test_a_given_point_wins_and_faces_are_still_known(finder: FaceFinder, astron
     focus = given_point(astronaut, finder, 0.1, 0.9)
     assert (focus.x, focus.y, focus.method, focus.confidence) == (0.1, 0.9, "given", 1.0)
     assert len(focus.boxes) == 1
+
+
+def test_a_less_sure_face_counts_beside_a_sure_one_of_its_size() -> None:
+    sure, profile, tiny = (
+        Face(Box(0, 0, 90, 100), 0.9),
+        Face(Box(300, 0, 80, 90), 0.52),
+        Face(Box(500, 0, 20, 20), 0.52),
+    )
+    assert in_company([sure, profile, tiny], 0.6) == [sure, profile]
+    assert in_company([profile, tiny], 0.6) == []
+    assert in_company([Face(sure.box, 0.7), profile], 0.6) == [Face(sure.box, 0.7)]
+
+
+class Suspicious:
+    """A detector that sees one thing, and only where it looks at a part."""
+
+    def __init__(self, seen: Face, whole: tuple[int, int]) -> None:
+        self.seen = seen
+        self.whole = whole
+
+    def look(self, image: Image.Image) -> list[Face]:
+        return [] if image.size == self.whole else [self.seen]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("side", "score", "taken"), [(200, 0.65, False), (200, 0.85, True), (60, 0.65, True)])
+def test_what_is_large_and_not_seen_in_the_whole_must_be_surer(side: int, score: float, taken: bool) -> None:
+    looker = Suspicious(Face(Box(10, 10, side, side), score), (1000, 400))
+    assert bool(Faces(looker, 0.6).find(Image.new("RGB", (1000, 400)))) == taken
+
+
+def test_what_is_sharp_is_the_subject_and_not_a_blurred_light() -> None:
+    pixels = np.full((300, 500, 3), 60.0)
+    y, x = np.mgrid[0:300, 0:500]
+    pixels += 150 * np.exp(-(((x - 110) / 80) ** 2 + ((y - 150) / 80) ** 2))[:, :, None]
+    pixels[100:200, 350:450] += np.random.default_rng(3).normal(60, 50, (100, 100, 1))
+    focus = locate(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), NoFaces())
+    assert focus.method == "saliency"
+    assert focus.x > 0.6
 
 
 @pytest.mark.parametrize("place", [(80, 60), (300, 60), (80, 260), (300, 260), (200, 160)])

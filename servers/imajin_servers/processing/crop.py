@@ -58,8 +58,8 @@ def plan(
     """The cut of `source` (width, height) for `target` (width, height).
 
     It has exactly the target's aspect, is as large as that allows, lies inside the source and contains `focal` (pixels).
-    `faces`, the most important first, are kept whole with room around them as far as the cut's size allows: first all
-    that fit together with the focal point, at least without their room. Raises InvalidArgument when the cut would have
+    `faces`, the most important first, are kept whole as long as all of them fit together with the focal point; what is
+    left of the cut becomes room around them. Raises InvalidArgument when the cut would have
     to be enlarged beyond `max_upscale`.
     """
     scale = min(source[0] / target[0], source[1] / target[1])
@@ -99,17 +99,22 @@ def place(
 ) -> float:
     """Where a window begins on an axis of `length`.
 
-    The window must hold `focal`. Then spans are taken in as long as all of them fit: each with its room, else without it;
-    one that doesn't fit is left out, and the next is tried. Within what is then still free, `focal` comes as near to
-    `rest` (a fraction of the window) as it can.
+    The window must hold `focal`. Then `bare` spans, the most important first, are taken in as long as all of them fit; one
+    that doesn't is left out, and the next is tried. What is left of the window becomes the room of those that are in, as
+    far as it goes, shared between both sides. Within what is then still free, `focal` comes as near to `rest` (a fraction
+    of the window) as it can.
     """
     free = length - window
     low, high = focal, focal
-    for wide, narrow in zip(roomy, bare, strict=True):
-        for start, end in (wide, narrow):
-            start, end = max(0.0, start), min(length, end)
-            if max(high, end) - min(low, start) <= window:
-                low, high = min(low, start), max(high, end)
-                break
+    inside: list[Span] = []
+    for wide, (start, end) in zip(roomy, bare, strict=True):
+        start, end = max(0.0, start), min(length, end)
+        if max(high, end) - min(low, start) <= window:
+            low, high = min(low, start), max(high, end)
+            inside.append(wide)
+    for start, end in inside:
+        before, after = max(0.0, low - max(0.0, start)), max(0.0, min(length, end) - high)
+        share = min(1.0, (window - (high - low)) / (before + after)) if before + after else 0.0
+        low, high = low - share * before, high + share * after
     first, last = max(0.0, high - window), min(free, low)
     return min(max(focal - rest * window, first), last, max(free, 0.0))

@@ -20,6 +20,10 @@ CLOSE_SCORE = 0.8
 """Least score of a face that only a close look shows: many looks see more that is none."""
 CLOSE_SIDE = 512
 """Least short side, in pixels, of an image that is worth a close look."""
+LARGE = 0.12
+"""Part of an image's long side from which a face is large enough to be seen in the whole."""
+WEAK = 0.85
+"""Part of the least score that is enough beside a face of `CLOSE_SCORE`."""
 SAME = 0.3
 """Boxes that share more than this part of their union are one face."""
 
@@ -29,7 +33,7 @@ log = structlog.get_logger()
 def face_finder(min_score: float) -> FaceFinder:
     """Finds faces by LiteRT; where it can't be loaded, finds none and says so in the log."""
     try:
-        return Faces(LitertLooker(min_score))
+        return Faces(LitertLooker(WEAK * min_score), min_score)
     except (ImportError, OSError, RuntimeError) as error:
         log.warning(
             "face detection is off: focal points come from saliency",
@@ -53,8 +57,9 @@ class NoFaces:
 class Faces:
     """Finds faces by looking at the whole of an image and at parts of it."""
 
-    def __init__(self, looker: Looker) -> None:
+    def __init__(self, looker: Looker, min_score: float) -> None:
         self.looker = looker
+        self.min_score = min_score
 
     def find(self, image: Image.Image) -> Sequence[Face]:
         """The faces of an image.
@@ -63,12 +68,21 @@ class Faces:
         short side where the image is long, and where none of them shows a face, squares of half the short side.
         """
         short = min(image.size)
-        found = self.looker.look(image)
+        seen = self.looker.look(image)
         if max(image.size) > LONG * short:
-            found += self.look_at_squares(image, short)
+            large = LARGE * max(image.size)
+            seen += [
+                face
+                for face in self.look_at_squares(image, short)
+                # What is large enough for the first look, and was not even suspected there, is seldom a face.
+                if max(face.box.width, face.box.height) < large
+                or face.score >= CLOSE_SCORE
+                or any(overlap(face.box, other.box) >= SAME for other in seen)
+            ]
+        found = in_company(distinct(seen), self.min_score)
         if not found and short >= CLOSE_SIDE:
-            found = [face for face in self.look_at_squares(image, short // 2) if face.score >= CLOSE_SCORE]
-        return distinct(found)
+            found = distinct([face for face in self.look_at_squares(image, short // 2) if face.score >= CLOSE_SCORE])
+        return found
 
     def look_at_squares(self, image: Image.Image, side: int) -> list[Face]:
         """The faces in overlapping squares that cover an image."""
@@ -91,6 +105,16 @@ def starts(length: int, side: int) -> list[int]:
         return [0]
     count = math.ceil((length - side) / (side * (1 - OVERLAP))) + 1
     return [round(index * (length - side) / (count - 1)) for index in range(count)]
+
+
+def in_company(faces: Sequence[Face], min_score: float) -> list[Face]:
+    """The faces that are sure enough; beside a very sure one, less sure ones of about its size are too: a group, a profile."""
+    leaders = [face.box.height for face in faces if face.score >= CLOSE_SCORE]
+    return [
+        face
+        for face in faces
+        if face.score >= min_score or any(0.5 <= face.box.height / height <= 2 for height in leaders)
+    ]
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:

@@ -1,0 +1,223 @@
+"""What crops keep of faces and subjects, on real photographs: ours against the centre and what image servers offer.
+
+    pip install "imajin[bench]" && python bench/focal.py [SHEET.png]
+
+Boxes are labelled by hand (photographs.json), not by a detector. Every crop is the largest of its aspect, so that ways differ in
+nothing but the place. sharp's strategies `attention` and `entropy` are libvips'; the PyPI package smartcrop is smartcrop.js.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from imajin_servers.processing.crop import Box, plan
+from imajin_servers.processing.focal.faces import face_finder
+from imajin_servers.processing.focal.locate import locate
+from imajin_servers.processing.focal.point import FaceFinder, Focus
+from imajin_servers.processing.settings import FocalSettings
+from photographs import Photograph, photographs
+from results import Cell, write
+
+ASPECTS = ((1, 1), (16, 9), (9, 16), (4, 5), (3, 1))
+SHOWN = {"public": ("face-recognition", "scikit-image", "scikit-learn", "pillow")}
+"""Packages whose photographs may be shown: public domain, CC0 and CC-BY."""
+TILE = 150
+Way = Callable[[Photograph, tuple[int, int]], Box]
+
+
+def largest(size: tuple[int, int], aspect: tuple[int, int]) -> tuple[float, float]:
+    """Width and height of the largest part of `aspect`."""
+    scale = min(size[0] / aspect[0], size[1] / aspect[1])
+    return aspect[0] * scale, aspect[1] * scale
+
+
+class Ours:
+    """The server's own way; each photograph is looked at once."""
+
+    def __init__(self) -> None:
+        self.finder: FaceFinder = face_finder(FocalSettings().min_face_score)
+        self.seen: dict[int, Focus] = {}
+        self.seconds: list[float] = []
+
+    def focus(self, photo: Photograph) -> Focus:
+        """What is found in a photograph."""
+        if id(photo) not in self.seen:
+            began = time.process_time()
+            self.seen[id(photo)] = locate(photo.pixels, self.finder)
+            self.seconds.append(time.process_time() - began)
+        return self.seen[id(photo)]
+
+    def __call__(self, photo: Photograph, aspect: tuple[int, int]) -> Box:
+        focus, (width, height) = self.focus(photo), photo.pixels.size
+        point = focus.x * width, focus.y * height
+        faces = focus.boxes if focus.method == "face" else ()
+        return plan((width, height), aspect, point, faces, max_upscale=1e9).box
+
+
+def centre(photo: Photograph, aspect: tuple[int, int]) -> Box:
+    """The middle."""
+    width, height = largest(photo.pixels.size, aspect)
+    return Box((photo.pixels.width - width) / 2, (photo.pixels.height - height) / 2, width, height)
+
+
+def vips(interesting: str) -> Way:
+    """`smartcrop` of libvips."""
+    import pyvips
+
+    def way(photo: Photograph, aspect: tuple[int, int]) -> Box:
+        width, height = (max(1, round(side)) for side in largest(photo.pixels.size, aspect))
+        image = pyvips.Image.new_from_array(np.asarray(photo.pixels))
+        cut = image.smartcrop(width, height, interesting=interesting)
+        return Box(-cut.xoffset, -cut.yoffset, cut.width, cut.height)
+
+    return way
+
+
+def smartcrop_js(photo: Photograph, aspect: tuple[int, int]) -> Box:
+    """smartcrop.js, by its port to Python; it looks at no more than 256 px here, as its own command does."""
+    from smartcrop import SmartCrop
+
+    width, height = largest(photo.pixels.size, aspect)
+    small = photo.pixels.copy()
+    small.thumbnail((256, 256))
+    scale = photo.pixels.width / small.width
+    found = SmartCrop().crop(small, *(max(1, int(side)) for side in largest(small.size, aspect)), min_scale=1.0)
+    left, top = found["top_crop"]["x"] * scale, found["top_crop"]["y"] * scale
+    return Box(min(left, photo.pixels.width - width), min(top, photo.pixels.height - height), width, height)
+
+
+def shared(box: Box, cut: Box) -> float:
+    """The part of `box` that lies in `cut`."""
+    width = min(box.right, cut.right) - max(box.left, cut.left)
+    height = min(box.bottom, cut.bottom) - max(box.top, cut.top)
+    return max(0.0, width) * max(0.0, height) / (box.width * box.height)
+
+
+def group(boxes: Sequence[Box]) -> Box:
+    """The box around all."""
+    left, top = min(box.left for box in boxes), min(box.top for box in boxes)
+    return Box(left, top, max(box.right for box in boxes) - left, max(box.bottom for box in boxes) - top)
+
+
+@dataclass
+class Kept:
+    """What the crops of one way keep."""
+
+    area: list[float]
+    whole: list[bool]
+    possible: list[bool]
+    one_whole: list[bool]
+    subject: list[float]
+
+    def row(self, task: str, way: str) -> list[Cell]:
+        """A row of the table, in percent."""
+        if self.subject:
+            return [task, way, 100 * mean(self.subject), "", "", ""]
+        fitting = [whole for whole, possible in zip(self.whole, self.possible, strict=True) if possible]
+        shares = (mean(self.area), mean(self.whole), mean(fitting) if fitting else 0.0, mean(self.one_whole))
+        return [task, way, *(100 * share for share in shares)]
+
+
+WHOLE = 0.97
+"""A face is whole from this part on: boxes by hand are a little loose."""
+
+
+def kept(photos: Sequence[Photograph], way: Way, aspects: Sequence[tuple[int, int]]) -> Kept:
+    """What `way` keeps of photographs in all aspects."""
+    found = Kept([], [], [], [], [])
+    for photo in photos:
+        for aspect in aspects:
+            cut = way(photo, aspect)
+            if photo.subject is not None:
+                width, height = largest(photo.pixels.size, aspect)
+                # Of a subject larger than the crop, all that fits is all that can be kept.
+                fits = min(1.0, width / photo.subject.width) * min(1.0, height / photo.subject.height)
+                found.subject.append(shared(photo.subject, cut) / fits)
+                continue
+            areas = [face.width * face.height for face in photo.faces]
+            shares = [shared(face, cut) for face in photo.faces]
+            all_of_them = group(photo.faces)
+            found.area.append(sum(area * share for area, share in zip(areas, shares, strict=True)) / sum(areas))
+            found.whole.append(all(share >= WHOLE for share in shares))
+            found.one_whole.append(any(share >= WHOLE for share in shares))
+            found.possible.append(all_of_them.width <= cut.width and all_of_them.height <= cut.height)
+    return found
+
+
+def sheet(photos: Sequence[Photograph], ways: dict[str, Way], path: str) -> None:
+    """Draws the crops side by side: labelled boxes green, each way a column, 1:1 above 16:9."""
+    wanted = [photo for photo in photos if photo.package in SHOWN["public"]]
+    columns = ["photograph", *ways]
+    aspects = ((1, 1), (9, 16), (3, 1))
+    width = TILE + sum(TILE * len(aspects) for _ in ways)
+    canvas = Image.new("RGB", (width, 16 + (TILE + 4) * len(wanted)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, name in enumerate(columns):
+        draw.text((4 if not column else TILE + (column - 1) * TILE * len(aspects) + 4, 2), name, fill="black")
+    for row, photo in enumerate(wanted):
+        marked = photo.pixels.copy()
+        pen = ImageDraw.Draw(marked)
+        for box in (*photo.faces, *([photo.subject] if photo.subject else [])):
+            stroke = max(2, marked.width // 150)
+            pen.rectangle((box.left, box.top, box.right, box.bottom), outline=(0, 230, 60), width=stroke)
+        top = 16 + row * (TILE + 4)
+        marked.thumbnail((TILE - 4, TILE))
+        canvas.paste(marked, (0, top))
+        for column, way in enumerate(ways.values()):
+            for place, aspect in enumerate(aspects):
+                cut = way(photo, aspect)
+                part = photo.pixels.crop((round(cut.left), round(cut.top), round(cut.right), round(cut.bottom)))
+                part.thumbnail((TILE - 6, TILE))
+                canvas.paste(part, (TILE + (column * len(aspects) + place) * TILE, top))
+    canvas.save(path, quality=82)
+
+
+def main() -> None:
+    """Runs everything and writes the table, and the sheet where one is asked for."""
+    photos = photographs()
+    ours = Ours()
+    ways: dict[str, Way] = {
+        "imajin": ours,
+        "centre": centre,
+        "libvips attention (sharp's too)": vips("attention"),
+        "libvips entropy (sharp's too)": vips("entropy"),
+        "smartcrop.js": smartcrop_js,
+    }
+    with_faces, without = [p for p in photos if p.faces], [p for p in photos if not p.faces]
+    several = [photo for photo in with_faces if len(photo.faces) > 1]
+    tasks = {
+        f"{len(with_faces)} with {sum(len(p.faces) for p in with_faces)} faces": with_faces,
+        f"{len(several)} of them with several": several,
+        f"{len(without)} without a face": without,
+    }
+    rows = [kept(some, way, ASPECTS).row(task, name) for task, some in tasks.items() for name, way in ways.items()]
+    found = sum(ours.focus(photo).method == "face" for photo in with_faces)
+    wrong = [photo.name for photo in without if ours.focus(photo).method == "face"]
+    seconds = 1000 * mean(ours.seconds)
+    note = (
+        f"Crops in {', '.join(f'{w}:{h}' for w, h in ASPECTS)}, each the largest of its aspect. A face counts as whole from {WHOLE:.0%} of its "
+        f"labelled box. Of a subject, the part of what fits is counted. Faces were found in {found} of {len(with_faces)} photographs that "
+        f"have some, and in {len(wrong)} of {len(without)} that have none ({', '.join(wrong) or 'none'}); looking took {seconds:.0f} ms of CPU a photograph."
+    )
+    columns = [
+        "photographs",
+        "way",
+        "area kept, %",
+        "every face whole, %",
+        "every face whole where all fit, %",
+        "one whole, %",
+    ]
+    write("focal", "What crops keep", columns, rows, note)
+    if len(sys.argv) > 1:
+        sheet(photos, {name: ways[name] for name in list(ways)[:4]}, sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()

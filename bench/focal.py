@@ -1,6 +1,6 @@
 """What crops keep of faces and subjects, on real photographs: ours against the centre and what image servers offer.
 
-    pip install "imajin[bench]" && python bench/focal.py [SHEET.png]
+    pip install "imajin[bench]" && python bench/focal.py [SHEET.webp]
 
 Boxes are labelled by hand (photographs.json), not by a detector. Every crop is the largest of its aspect, so that ways differ in
 nothing but the place. sharp's strategies `attention` and `entropy` are libvips'; the PyPI package smartcrop is smartcrop.js.
@@ -26,9 +26,10 @@ from photographs import Photograph, photographs
 from results import Cell, write
 
 ASPECTS = ((1, 1), (16, 9), (9, 16), (4, 5), (3, 1))
-SHOWN = {"public": ("face-recognition", "scikit-image", "scikit-learn", "pillow")}
+SHOWN = ("face-recognition", "scikit-image", "scikit-learn")
 """Packages whose photographs may be shown: public domain, CC0 and CC-BY."""
-TILE = 150
+CELLS = {(1, 1): (120, 120), (9, 16): (68, 120), (3, 1): (204, 68)}
+"""Sizes of the crops in the sheet, in pixels."""
 Way = Callable[[Photograph, tuple[int, int]], Box]
 
 
@@ -152,31 +153,31 @@ def kept(photos: Sequence[Photograph], way: Way, aspects: Sequence[tuple[int, in
 
 
 def sheet(photos: Sequence[Photograph], ways: dict[str, Way], path: str) -> None:
-    """Draws the crops side by side: labelled boxes green, each way a column, 1:1 above 16:9."""
-    wanted = [photo for photo in photos if photo.package in SHOWN["public"]]
-    columns = ["photograph", *ways]
-    aspects = ((1, 1), (9, 16), (3, 1))
-    width = TILE + sum(TILE * len(aspects) for _ in ways)
-    canvas = Image.new("RGB", (width, 16 + (TILE + 4) * len(wanted)), "white")
+    """Draws the crops side by side: the photograph with its labelled boxes in green, then each way's crops."""
+    wanted = [photo for photo in photos if photo.package in SHOWN]
+    gap, high = 4, 120
+    wide = sum(width + gap for width, _ in CELLS.values()) + 3 * gap
+    canvas = Image.new("RGB", (190 + wide * len(ways), 18 + (high + gap) * len(wanted)), "white")
     draw = ImageDraw.Draw(canvas)
-    for column, name in enumerate(columns):
-        draw.text((4 if not column else TILE + (column - 1) * TILE * len(aspects) + 4, 2), name, fill="black")
+    for column, name in enumerate(ways):
+        draw.text((190 + column * wide, 2), name, fill="black", font_size=13)
     for row, photo in enumerate(wanted):
+        top = 18 + row * (high + gap)
         marked = photo.pixels.copy()
         pen = ImageDraw.Draw(marked)
         for box in (*photo.faces, *([photo.subject] if photo.subject else [])):
-            stroke = max(2, marked.width // 150)
+            stroke = max(2, marked.width // 120)
             pen.rectangle((box.left, box.top, box.right, box.bottom), outline=(0, 230, 60), width=stroke)
-        top = 16 + row * (TILE + 4)
-        marked.thumbnail((TILE - 4, TILE))
+        marked.thumbnail((180, high))
         canvas.paste(marked, (0, top))
         for column, way in enumerate(ways.values()):
-            for place, aspect in enumerate(aspects):
+            left = 190 + column * wide
+            for aspect, size in CELLS.items():
                 cut = way(photo, aspect)
-                part = photo.pixels.crop((round(cut.left), round(cut.top), round(cut.right), round(cut.bottom)))
-                part.thumbnail((TILE - 6, TILE))
-                canvas.paste(part, (TILE + (column * len(aspects) + place) * TILE, top))
-    canvas.save(path, quality=82)
+                place = (cut.left, cut.top, min(cut.right, photo.pixels.width), min(cut.bottom, photo.pixels.height))
+                canvas.paste(photo.pixels.resize(size, Image.Resampling.LANCZOS, box=place), (left, top))
+                left += size[0] + gap
+    canvas.save(path, quality=80)
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""Compose the varied set: the things of `plain.txt` in every style, mirrored, recoloured, on colours, in scenes, in pairs and with a
+"""Compose the varied set: the things of `plain.txt` in every style, recoloured, on colours, in scenes, in pairs and with a
 thing in front.
 
 The denoiser comes to it from the plain set, where shapes form; places and sizes stay on the grid of the latents (`SPOTS` in
-`compose.py`). Half of the captions on plain backgrounds name nothing but the thing, whatever its style: that is what lets seeds differ.
+`compose.py`). On white, half of the captions name nothing but the thing: that is what lets seeds differ. What differs in shape is always
+named (the noto style) or left out (mirrored things, a cat's face beside a whole cat): the denoiser draws a blend of such long before it chooses.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ CAPTIONS = 4
 KINDS = {"single": 0.36, "colour": 0.16, "pair": 0.2, "front": 0.12, "scene": 0.16}
 STYLES = {"3d": 0.45, "noto": 0.25, "flat": 0.15, "gradient": 0.15}
 UNPAINTABLE = {"people", "faces", "fantasy"}
-NEVER_MIRRORED = {"people", "faces"}
+OTHER_SHAPES = "noto"
 MEN_AND_WOMEN = {"doctor", "chef", "firefighter", "police officer", "superhero"}
 PAIRED = ("animals", "animals", "food", "food", "travel", "plants", "people", "objects", "faces")
-MIRRORED = 0.4
 
 
 class Varied:
@@ -50,10 +50,9 @@ class Varied:
         return record["concept"] in MEN_AND_WOMEN or record["label"] == self.labels[record["concept"]]
 
     def sprite(self, rng: random.Random, name: str, style: str) -> tuple[np.ndarray, int]:
-        """A sprite of `name` in `style`, perhaps mirrored, and its number."""
+        """A sprite of `name` in `style`, and its number."""
         i = rng.choice([i for i in self.composer.index[name, style] if self.known(i)])
-        sprite = np.asarray(self.composer.sprites[i])
-        return (sprite[:, ::-1] if rng.random() < MIRRORED else sprite), i
+        return np.asarray(self.composer.sprites[i]), i
 
     def background(self, rng: random.Random, w: int, h: int, coloured: float) -> tuple[Image.Image, str]:
         """White or one colour, and the colour's name where it isn't white."""
@@ -98,7 +97,7 @@ class Varied:
             what = Description((thing, self.composer.thing(j)), style, back)
             bare = [f"{captions.article(name)} and {captions.article(other)}", f"{name} and {other}"]
             said = [captions.caption(what, rng) for _ in range(CAPTIONS)]
-            return np.asarray(canvas), said if back else [*bare, *said[2:]]
+            return np.asarray(canvas), said if back or style == OTHER_SHAPES else [*bare, *said[2:]]
         if kind == "colour":
             colour = rng.choice(list(scenes.COLOURS))
             canvas, back = self.background(rng, w, h, 0.15)
@@ -113,7 +112,7 @@ class Varied:
         said = [captions.caption(what, rng) for _ in range(CAPTIONS)]
         if back:
             return np.asarray(canvas), [f"{captions.article(name)} on a {back} background", *said[1:]]
-        return np.asarray(canvas), [name, captions.article(name), *said[2:]]
+        return np.asarray(canvas), said if style == OTHER_SHAPES else [name, captions.article(name), *said[2:]]
 
 
 def shard(number: int, packages: Path, data: Path, out: Path, size: int) -> str:

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from imajin.common.v1 import image_pb2
 from imajin_servers.diffusion.settings import EMBEDDED
+
+MIB = 1024**2
+RAW = image_pb2.IMAGE_FORMAT_RAW_RGB8
 
 
 @pytest.fixture
@@ -26,7 +30,8 @@ def model(tmp_path: Path) -> dict[str, Any]:
 async def test_it_tells_every_step_and_repeats_by_its_seed(start: Any, model: dict[str, Any]) -> None:
     async with start(models=[model]) as server:
         first, second = await asyncio.gather(
-            server.generate(steps=4, width=100, height=64), server.generate(steps=4, width=100, height=64)
+            server.generate(steps=4, width=100, height=64, format=RAW),
+            server.generate(steps=4, width=100, height=64, format=RAW),
         )
         assert first.steps[-1] == 4
         assert first.data == second.data
@@ -38,3 +43,36 @@ async def test_cancel_frees_its_place(start: Any, model: dict[str, Any]) -> None
         call = await server.begun(width=64, height=64)
         call.cancel()
         assert (await server.generate(steps=1, width=64, height=64)).result.steps == 1
+
+
+async def test_asked_back_it_stands_still_between_two_steps_and_goes_on_with_the_same_bits(
+    start: Any, card: Any, model: dict[str, Any]
+) -> None:
+    fields: dict[str, Any] = {"model": "whole", "seed": 5, "width": 64, "height": 64, "format": RAW}
+    settings = {"models": [model], "embedded": False, "lease": "required"}
+    async with card(400 * MIB) as vram, start(vram=vram.address, **settings) as server:
+        undisturbed = await server.generate(steps=20, **fields)
+        call = server.stub.Generate(server.request(steps=20, **fields))
+        data, foreign, second = b"", None, None
+        async for event in call:
+            if event.progress.denoising.step >= 2 and foreign is None:
+                second = asyncio.create_task(server.generate(steps=2, **fields))
+                # One that waits for its turn is no reason to lose the first.
+                foreign = await vram.client.acquire(300 * MIB, holder="urgent", priority=100)
+                assert "diffusion/whole" not in [lease.holder for lease in await vram.until(lambda leases: True)]
+                await foreign.release()
+            data += event.chunk.data if event.HasField("chunk") else b""
+        assert foreign is not None
+        assert second is not None
+        assert data == undisturbed.data
+        assert (await second).result.steps == 2
+
+
+async def test_cancelled_while_it_stands_still_it_is_gone(start: Any, card: Any, model: dict[str, Any]) -> None:
+    settings = {"models": [model], "embedded": False, "lease": "required", "max_active": 1}
+    async with card(400 * MIB) as vram, start(vram=vram.address, **settings) as server:
+        call = await server.begun(width=64, height=64)
+        async with await vram.client.acquire(300 * MIB, holder="urgent", priority=100):
+            call.cancel()
+            await vram.until(lambda leases: all(lease.holder != "diffusion/whole work" for lease in leases))
+        assert (await server.generate(steps=1, width=64, height=64)).result.model == "whole"

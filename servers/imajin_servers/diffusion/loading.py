@@ -149,7 +149,7 @@ def load(entry: ModelEntry, path: Path, on: torch.device, on_bytes: OnBytes) -> 
         parts: dict[str, Any] = {}
         loaded = 0
         for name, (library, kind) in components(path).items():
-            parts[name] = component(path / name, library, kind, target, entry.variant).to(on)
+            parts[name] = component(path / name, library, kind, target, entry.variant, on)
             loaded += sizes.get(name, 0)
             on_bytes(loaded, total)
         pipe = PIPELINE.from_pretrained(
@@ -177,10 +177,12 @@ def components(path: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def component(folder: Path, library: str, kind: str, target: torch.dtype, variant: str | None) -> Any:
-    """One part of a pipeline."""
+def component(folder: Path, library: str, kind: str, target: torch.dtype, variant: str | None, on: torch.device) -> Any:
+    """One part of a pipeline, a tensor at a time from the mapped file to its device: neither side ever holds it twice."""
     made = getattr(importlib.import_module(library), kind)
-    return made.from_pretrained(folder, dtype=target, variant=variant, use_safetensors=True, local_files_only=True)
+    return made.from_pretrained(
+        folder, dtype=target, variant=variant, use_safetensors=True, local_files_only=True, device_map={"": on}
+    )
 
 
 def hush() -> None:

@@ -96,7 +96,7 @@ class Model:
         metrics.QUEUE.labels(entry.name).set_function(lambda: len(line.waiting))
         metrics.ACTIVE.labels(entry.name).set_function(lambda: line.taken)
         self.threads = Threads(entry.name, device)
-        self.turns = {executor: asyncio.Lock() for executor in self.threads.all}
+        self.turns: dict[Executor, asyncio.Lock] = {executor: asyncio.Lock() for executor in self.threads.all}
         self.loaded: Loaded | None = None
         self.projection: Projection | None = None
         """What previews are made with, kept when the model is unloaded."""

@@ -117,7 +117,7 @@ def options(recipe: Recipe, encoders: Encoders) -> dict[str, Any]:
         case "png":
             return {"compress_level": encoders.png_level}
         case "jpeg":
-            return {"quality": recipe.quality, "progressive": encoders.jpeg_progressive, "optimize": True}
+            return {"quality": recipe.quality, "progressive": encoders.jpeg_progressive}
         case "webp" if recipe.lossless:
             return {"lossless": True, "quality": 50, "method": encoders.webp_method}
         case "webp":

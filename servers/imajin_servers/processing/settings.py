@@ -67,6 +67,7 @@ class Encoders(BaseModel):
     """Effort; 2 takes half the time of 4 and 4 to 14% more bytes."""
     jpeg_quality: int = Field(default=82, ge=1, le=100)
     jpeg_progressive: bool = True
+    """Without it JPEG takes a sixth of the time and 7% more bytes."""
     avif_quality: int = Field(default=60, ge=1, le=100)
     avif_speed: int = Field(default=8, ge=0, le=10)
     """10 is fastest; 6 takes three times as long as 8."""

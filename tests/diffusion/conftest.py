@@ -11,11 +11,13 @@ from typing import Any
 import grpc
 import pytest
 
+from imajin.common.v1 import image_pb2
 from imajin.diffusion.v1 import diffusion_pb2 as pb
 from imajin.diffusion.v1 import diffusion_pb2_grpc
 from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
 from imajin_servers.diffusion.build import build
 from imajin_servers.diffusion.settings import DiffusionSettings
+from imajin_servers.runtime import images
 from imajin_servers.runtime.calls import CallInterceptor
 from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.credentials.settings import CredentialSettings
@@ -75,6 +77,23 @@ class Running:
 
     async def generate(self, timeout: float | None = None, **request: Any) -> Heard:
         call = self.stub.Generate(self.request(**request), timeout=timeout)
+        heard = Heard()
+        try:
+            async for event in call:
+                heard.events.append(event)
+        finally:
+            call.cancel()
+        return heard
+
+    async def edit(
+        self, image: bytes, info: image_pb2.ImageInfo | None = None, timeout: float | None = None, **spec: Any
+    ) -> Heard:
+        """An edit whose image goes up in chunks, or in the spec where it says so."""
+        asked = pb.EditSpec(**{"prompt": "a happy panda", "steps": 4, "seed": 1, **spec})
+        said = info or image_pb2.ImageInfo()
+        chunks = images.chunks(image, said.format, said.width, said.height) if image else ()
+        parts = [pb.EditRequest(spec=asked), *(pb.EditRequest(chunk=chunk) for chunk in chunks)]
+        call = self.stub.Edit(iter(parts), timeout=timeout)
         heard = Heard()
         try:
             async for event in call:

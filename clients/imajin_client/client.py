@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
-from imajin.common.v1 import image_pb2
+from imajin.common.v1 import image_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
 from imajin.processing.v1 import processing_pb2, verify_pb2
@@ -32,7 +32,7 @@ from imajin_client.health import Health
 from imajin_client.images import Downloads, Image, ImageSource, upload
 from imajin_client.job import Job
 from imajin_client.jobs import AsyncJobs
-from imajin_client.names import Format, Operation, value, word
+from imajin_client.names import Format, Operation, Style, value, word
 from imajin_client.progress import Preview, Progress
 from imajin_client.sizing import Plan
 from imajin_client.vram import AsyncVram
@@ -181,9 +181,12 @@ class AsyncClient:
         answer = await self._wire.one("orchestrator", call)
         return Job.submitted(answer.job_id, answer.status, "batch-sizes", prompt)
 
-    async def plan_sizes(self, sizes: Sequence[str], *, model: str = "", timeout: float | None = 30) -> Plan:
+    async def plan_sizes(
+        self, sizes: Sequence[str], *, model: str = "", style: Style | None = None, timeout: float | None = 30
+    ) -> Plan:
         """Says which bases a batch would draw, and which size would be cut from which. Draws nothing."""
-        request = orchestrator_pb2.PlanBatchSizesRequest(sizes=list(sizes), model=model)
+        wanted = value(model_pb2.ModelStyle, style, "style")
+        request = orchestrator_pb2.PlanBatchSizesRequest(sizes=list(sizes), model=model, style=wanted)
         call = self._wire.orchestrator.PlanBatchSizes(request, timeout=timeout)
         return Plan.from_proto(await self._wire.one("orchestrator", call))
 

@@ -32,8 +32,10 @@ async def test_the_documented_batch_comes_from_two_bases_of_one_seed(house: Any)
     assert (job.bases_generated, job.seed, job.model, job.prompt) == (2, 9, "embedded", "a happy panda")
     assert [base.name for base in job.bases] == ["landscape", "portrait"]
     raw = image_pb2.IMAGE_FORMAT_RAW_RGB8
-    drawn = [(r.width, r.height, r.seed, r.model, r.format, r.priority) for r in house.diffusion.requests]
-    assert drawn == [(192, 128, 9, "embedded", raw, 80), (128, 192, 9, "embedded", raw, 80)]
+    drawn = {(r.width, r.height, r.seed, r.model, r.format, r.priority) for r in house.diffusion.requests}
+    assert drawn == {(192, 128, 9, "embedded", raw, 80), (128, 192, 9, "embedded", raw, 80)}
+    fields = [(r.noise_canvas.width, r.noise_canvas.height) for r in house.diffusion.requests]
+    assert fields == [(192, 192)] * 2, "one field of noise that both fit into"
     expected = {"hero": (1920, 1080), "og": (1200, 630), "sidebar": (300, 600), "square": (1080, 1080)}
     assert {name: (image.width, image.height) for name, image in job.images.items()} == expected
     assert job.images["sidebar"].base == "portrait"
@@ -96,6 +98,90 @@ async def test_wishes_reach_the_servers_that_fulfil_them(house: Any) -> None:
     cut = house.processing.specs[-1]
     assert (cut.text_overlay.text, cut.watermark.text) == ("hi", "mine")
     assert (cut.focal_point.x, cut.focal_point.y) == (0.25, 0.5)
+
+
+@pytest.mark.parametrize(("allowed", "begun"), [(4, {(192, 128), (128, 192)}), (1, {(192, 128)})])
+async def test_bases_are_asked_for_together_within_the_bound(
+    stopped_house: Any, allowed: int, begun: set[tuple[int, int]]
+) -> None:
+    arrived, go = asyncio.Queue[None](), asyncio.Event()
+
+    async def step(number: int) -> None:
+        if number == 1:
+            arrived.put_nowait(None)
+        await go.wait()
+
+    stopped_house.diffusion.step = step
+    async with stopped_house.running(concurrent_bases=allowed) as house:
+        job_id = await submitted(house, ["96x48", "48x96"])
+        for _ in begun:
+            await arrived.get()
+        assert {(request.width, request.height) for request in house.diffusion.requests} == begun
+        go.set()
+        job = await house.ended(job_id)
+    assert [base.name for base in job.bases] == ["landscape", "portrait"], "in the plan's order, whoever was first"
+    assert job.bases_generated == 2
+
+
+async def test_progress_is_that_of_all_bases(stopped_house: Any) -> None:
+    """One base waits before its first step until the other has made its last: the whole is half way then."""
+    go, first = asyncio.Event(), list[Any]()
+
+    async def step(number: int) -> None:
+        first.append(asyncio.current_task())
+        if first[0] is not first[-1]:
+            await go.wait()
+
+    stopped_house.diffusion.step = step
+    async with stopped_house.running() as house:
+        job_id = await submitted(house, ["96x48", "48x96"])
+        fractions = []
+        async for event in house.jobs.WatchJob(job_pb2.WatchJobRequest(job_id=job_id)):
+            if event.HasField("progress"):
+                fractions.append(event.progress.fraction)
+                if event.progress.denoising.step == 4 and not go.is_set():
+                    assert event.progress.fraction == pytest.approx(0.99 * 0.8 / 2)
+                    go.set()
+    assert fractions == sorted(fractions)
+
+
+async def test_a_base_that_fails_ends_the_others(stopped_house: Any) -> None:
+    together = asyncio.Barrier(2)
+
+    async def step(number: int) -> None:
+        if number == 1:
+            await together.wait()
+            if stopped_house.diffusion.steps_made == 0 and not stopped_house.diffusion.failed:
+                stopped_house.diffusion.failed = True
+                raise GpuOutOfMemory.of(8 * 2**30, 4 * 2**30)
+        await asyncio.Event().wait()
+
+    stopped_house.diffusion.step = step
+    stopped_house.diffusion.failed = False
+    async with stopped_house.running() as house:
+        job = await house.ended(await submitted(house, ["96x48", "48x96"]))
+        assert (job.status, job.error.code) == (job_pb2.JOB_STATUS_FAILED, "GPU_OOM")
+        await house.diffusion.cancelled.wait()
+
+
+async def test_cancelling_ends_every_base(stopped_house: Any) -> None:
+    begun, ended = asyncio.Barrier(3), asyncio.Semaphore(0)
+
+    async def step(number: int) -> None:
+        await begun.wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.release()
+
+    stopped_house.diffusion.step = step
+    async with stopped_house.running() as house:
+        job_id = await submitted(house, ["96x48", "48x96"])
+        await begun.wait()
+        await house.jobs.CancelJob(job_pb2.CancelJobRequest(job_id=job_id))
+        for _ in range(2):
+            await ended.acquire()
+        assert (await house.ended(job_id)).status == job_pb2.JOB_STATUS_CANCELLED
 
 
 async def test_crops_are_made_some_at_a_time(stopped_house: Any) -> None:
@@ -182,6 +268,12 @@ async def test_a_plan_draws_nothing(house: Any) -> None:
     assert (hero.base, hero.width, hero.height) == ("landscape", 1920, 1080)
     assert (hero.upscale, hero.kept) == (pytest.approx(10), pytest.approx(0.84375))
     assert house.diffusion.requests == []
+
+
+async def test_a_plan_is_of_the_model_of_its_style(house: Any) -> None:
+    request = orchestrator_pb2.PlanBatchSizesRequest(sizes=["90x90"], style=model_pb2.MODEL_STYLE_ANIME)
+    answer = await house.orchestrator.PlanBatchSizes(request)
+    assert [(base.width, base.height) for base in answer.bases] == [(96, 96)]
 
 
 async def test_sizes_of_the_settings_join_the_built_in_ones(stopped_house: Any) -> None:

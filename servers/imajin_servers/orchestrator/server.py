@@ -62,7 +62,9 @@ async def assembled(
             Diffusion(to_diffusion, settings.max_image_bytes, clock),
             Processing(to_processing, settings.max_image_bytes, clock),
         )
-        batch = BatchSizes(sizes, *patient, settings.concurrent_crops, settings.preview_interval)
+        batch = BatchSizes(
+            sizes, *patient, settings.concurrent_bases, settings.concurrent_crops, settings.preview_interval
+        )
 
         async def flow(work: Work, run: Run) -> None:
             for server in patient:

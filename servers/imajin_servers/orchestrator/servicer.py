@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from imajin.common.v1 import image_pb2, model_pb2, progress_pb2
+from imajin.common.v1 import image_pb2, progress_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2, orchestrator_pb2_grpc
 from imajin_servers.orchestrator.flows.generate import Made, check, generate
 from imajin_servers.orchestrator.flows.submitting import Submitting
@@ -63,7 +63,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: orchestrator_pb2.PlanBatchSizesRequest, context: Context
     ) -> orchestrator_pb2.PlanBatchSizesResponse:
         """Says how a batch would be drawn."""
-        _, plan = await self.sizes.plan(request.sizes, request.model, model_pb2.MODEL_STYLE_UNSPECIFIED)
+        _, plan = await self.sizes.plan(request.sizes, request.model, request.style)
         answer = orchestrator_pb2.PlanBatchSizesResponse()
         for base in plan.bases:
             answer.bases.add(name=base.name, width=base.width, height=base.height)

@@ -44,6 +44,8 @@ class OrchestratorSettings(ServerSettings):
     """Jobs that run at the same time."""
     max_queued: int = Field(100, ge=1, le=10_000)
     """Jobs that may wait; the next one is refused with QUEUE_FULL."""
+    concurrent_bases: int = Field(4, ge=1, le=16)
+    """Bases of one batch that are asked for at the same time; the diffusion server decides which is drawn when."""
     concurrent_crops: int = Field(4, ge=1, le=64)
     """Crops of one batch that are made at the same time."""
     heartbeat_seconds: float = Field(15.0, gt=0)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
-from imajin.common.v1 import credentials_pb2, image_pb2, progress_pb2
+from imajin.common.v1 import credentials_pb2, finishing_pb2, image_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin.job.v1 import job_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
 from imajin.processing.v1 import processing_pb2
 from imajin_servers.orchestrator.flows.course import Course
 from imajin_servers.orchestrator.flows.run import Run
+from imajin_servers.orchestrator.flows.together import together
 from imajin_servers.orchestrator.peers.diffusion import Diffusion, Drawn
 from imajin_servers.orchestrator.peers.processing import Processing, Upload, upload
 from imajin_servers.orchestrator.sizes.planning import Base, Crop, Plan
@@ -35,6 +36,7 @@ class DrawnBase:
     base: Base
     source: Upload
     provenance: credentials_pb2.Provenance
+    moderation: finishing_pb2.Moderation
     generating_ms: float
 
 
@@ -45,6 +47,7 @@ class BatchSizes:
     sizes: Sizes
     diffusion: Diffusion
     processing: Processing
+    concurrent_bases: int
     concurrent_crops: int
     preview_interval: int
 
@@ -59,7 +62,8 @@ class BatchSizes:
             await run.note(job_pb2.Job(model=model.name, seed=seed))
         batch = Batch(self, request, run, course, model, plan, seed)
         async with run.stage("generate"):
-            drawn = [await batch.draw(base, number) for number, base in enumerate(plan.bases, start=1)]
+            drawing = [partial(batch.draw, base, number) for number, base in enumerate(plan.bases, start=1)]
+            drawn = await together(drawing, self.concurrent_bases)
         async with run.stage("detect"):
             focal_points = await batch.detect(drawn)
         async with run.stage("crop"):
@@ -77,11 +81,11 @@ class Batch:
     model: diffusion_pb2.Model
     plan: Plan
     seed: int
+    shares: dict[Base, float] = field(default_factory=dict)
+    """How far each base is that was begun, 0 to 1."""
 
     async def draw(self, base: Base, number: int) -> DrawnBase:
         """Draws base `number`, 1-based; the diffusion server holds the lease."""
-        bases = len(self.plan.bases)
-        start, end = GENERATED * (number - 1) / bases, GENERATED * number / bases
         drawn: Drawn | None = None
         began = time.perf_counter()
         async with aclosing(self.means.diffusion.generate(self.drawing(base))) as events:
@@ -89,16 +93,27 @@ class Batch:
                 if isinstance(event, Drawn):
                     drawn = event
                 elif isinstance(event, progress_pb2.Progress):
-                    await self.run.progress(self.course.part(event, start, end, number, bases))
+                    await self.tell_drawing(event, base, number)
                 else:
                     await self.run.preview(event)
         assert drawn, "a drawing ends with what was drawn, or raises"
-        await self.run.note(job_pb2.Job(bases_generated=number))
-        return DrawnBase(base, await upload(drawn.image), drawn.result.provenance, (time.perf_counter() - began) * 1000)
+        self.shares[base] = 1.0
+        await self.run.note(job_pb2.Job(bases_generated=sum(share == 1.0 for share in self.shares.values())))
+        result, milliseconds = drawn.result, (time.perf_counter() - began) * 1000
+        return DrawnBase(base, await upload(drawn.image), result.provenance, result.moderation, milliseconds)
+
+    async def tell_drawing(self, progress: progress_pb2.Progress, base: Base, number: int) -> None:
+        """Reports progress of one base as that of all of them."""
+        # A base counts as done when its pixels are here.
+        self.shares[base] = max(self.shares.get(base, 0.0), min(progress.fraction, 0.99))
+        bases = len(self.plan.bases)
+        progress.fraction = sum(self.shares.values()) / bases
+        await self.run.progress(self.course.part(progress, 0.0, GENERATED, number, bases))
 
     def drawing(self, base: Base) -> diffusion_pb2.GenerateRequest:
         """What is asked of the diffusion server. Text and marks wait for the crops, where they stay whole."""
         request = self.request
+        wide, high = self.plan.canvas
         drawing = diffusion_pb2.GenerateRequest(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
@@ -106,6 +121,7 @@ class Batch:
             width=base.width,
             height=base.height,
             seed=self.seed,
+            noise_canvas=image_pb2.Size(width=wide, height=high),
             format=image_pb2.IMAGE_FORMAT_RAW_RGB8,
             preview_interval=self.means.preview_interval,
             scheduler=request.scheduler,
@@ -135,6 +151,7 @@ class Batch:
                 height=picture.base.height,
                 focal_point=focal_point,
                 generating_ms=picture.generating_ms,
+                moderation=picture.moderation,
             )
         await self.run.note(facts)
         return found
@@ -142,25 +159,17 @@ class Batch:
     async def crop(self, drawn: Sequence[DrawnBase], focal_points: Mapping[Base, image_pb2.FocalPoint]) -> None:
         """Cuts every size, some at a time, the largest first: it takes longest."""
         sources = {picture.base: picture for picture in drawn}
-        turns = asyncio.Semaphore(self.means.concurrent_crops)
         done = 0
 
         async def cut(crop: Crop) -> None:
             nonlocal done
-            async with turns:
-                await self.cut(crop, sources[crop.base], focal_points[crop.base])
-                done += 1
-                await self.tell_cropped(done)
+            await self.cut(crop, sources[crop.base], focal_points[crop.base])
+            done += 1
+            await self.tell_cropped(done)
 
         await self.tell_cropped(done)
         largest_first = sorted(self.plan.crops, key=lambda crop: crop.size.width * crop.size.height, reverse=True)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for crop in largest_first:
-                    group.create_task(cut(crop))
-        except ExceptionGroup as failures:
-            # The first failure ended the others; it alone says why.
-            raise failures.exceptions[0] from None
+        await together([partial(cut, crop) for crop in largest_first], self.means.concurrent_crops)
 
     async def cut(self, crop: Crop, drawn: DrawnBase, focal_point: image_pb2.FocalPoint) -> None:
         """Cuts one size and keeps it."""
@@ -185,6 +194,7 @@ class Batch:
             base=crop.base.name,
             upscale=result.upscale,
             credentials=result.credentials,
+            moderation=drawn.moderation,
         )
         await self.run.image(crop.size.name, described, image.data)
 

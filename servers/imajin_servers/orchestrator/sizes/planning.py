@@ -39,6 +39,11 @@ class Plan:
     bases: tuple[Base, ...]
     crops: tuple[Crop, ...]
 
+    @property
+    def canvas(self) -> Pixels:
+        """Width and height of what all bases fit into: the field of noise that they share."""
+        return max(base.width for base in self.bases), max(base.height for base in self.bases)
+
 
 def named_bases(sizes: Sequence[Pixels]) -> list[Base]:
     """Bases of these `sizes`, named after their shape; a second one of a shape also carries its size."""

@@ -12,11 +12,12 @@ from imajin.diffusion.v1 import diffusion_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
 from imajin.processing.v1 import processing_pb2, verify_pb2
 from imajin.prompt.v1 import prompt_pb2
-from imajin_client import describing, generating, health
+from imajin_client import describing, editing, generating, health
 from imajin_client.addresses import SERVERS
 from imajin_client.calls import Stream, Wire
 from imajin_client.credentials import Verification
 from imajin_client.describing import DescribeEvent, DescribeOptions, Description
+from imajin_client.editing import EditOptions
 from imajin_client.errors import Unavailable
 from imajin_client.generating import (
     DrawOptions,
@@ -29,7 +30,7 @@ from imajin_client.generating import (
     overlay,
 )
 from imajin_client.health import Health
-from imajin_client.images import Downloads, Image, ImageSource, upload
+from imajin_client.images import Downloads, Image, ImageSource, stencil, upload
 from imajin_client.job import Job
 from imajin_client.jobs import AsyncJobs
 from imajin_client.names import Format, Operation, Style, value, word
@@ -200,6 +201,67 @@ class AsyncClient:
         """The models of the registry, the default one first."""
         call = self._wire.diffusion.ListModels(diffusion_pb2.ListModelsRequest(), timeout=timeout)
         return [Model.from_proto(model) for model in (await self._wire.one("diffusion", call)).models]
+
+    async def edit(
+        self,
+        image: ImageSource,
+        prompt: str,
+        *,
+        mask: ImageSource | None = None,
+        timeout: float | None = 900,
+        on_progress: OnProgress | None = None,
+        **options: Unpack[EditOptions],
+    ) -> Image:
+        """Draws from an image: all of it anew, or where `mask` is white. Dropping the call ends the work."""
+        async with self.edit_stream(image, prompt, mask=mask, timeout=timeout, **options) as events:
+            async for event in events:
+                if isinstance(event, Image):
+                    return event
+                if isinstance(event, Progress) and on_progress is not None:
+                    on_progress(event)
+        raise Unavailable("the edit ended without an image", details={"server": "diffusion"})
+
+    def edit_stream(
+        self,
+        image: ImageSource,
+        prompt: str,
+        *,
+        mask: ImageSource | None = None,
+        preview_interval: int = 0,
+        timeout: float | None = 900,
+        **options: Unpack[EditOptions],
+    ) -> Stream[GenerateEvent]:
+        """The same as it happens: Progress, a Preview every `preview_interval` steps (0: none), then the Image."""
+        return Stream(self._edit_stream(image, prompt, mask, preview_interval, timeout, options))
+
+    async def _edit_stream(
+        self,
+        image: ImageSource,
+        prompt: str,
+        mask: ImageSource | None,
+        preview_interval: int,
+        timeout: float | None,
+        options: EditOptions,
+    ) -> AsyncGenerator[GenerateEvent, None]:
+        where = await stencil(mask) if mask is not None else None
+        spec = editing.spec(prompt, where, preview_interval=preview_interval, **options)
+        request = messages(
+            diffusion_pb2.EditRequest(spec=spec),
+            await upload(image),
+            lambda chunk: diffusion_pb2.EditRequest(chunk=chunk),
+        )
+        downloads = Downloads()
+        async with self._wire.many("diffusion", self._wire.diffusion.Edit(request, timeout=timeout)) as answers:
+            async for answer in answers:
+                match answer.WhichOneof("event"):
+                    case "progress":
+                        yield Progress.from_proto(answer.progress)
+                    case "preview":
+                        yield Preview.from_proto(answer.preview)
+                    case "chunk":
+                        downloads.add(answer.chunk)
+                    case "result":
+                        yield editing.image(answer.result, downloads)
 
     async def process(
         self,

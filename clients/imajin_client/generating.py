@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from imajin.common.v1 import finishing_pb2, image_pb2, model_pb2
+from imajin.common.v1 import drawing_pb2, finishing_pb2, image_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
 from imajin_client.images import Downloads, Image, Moderation
-from imajin_client.names import Anchor, Format, Style, value, word
+from imajin_client.names import Anchor, Format, Scheduler, Style, value, word
 from imajin_client.progress import Preview, Progress
 
 GenerateEvent = Progress | Preview | Image
@@ -73,6 +73,17 @@ def mark(given: Watermark | str | None) -> finishing_pb2.Watermark | None:
     return None if given is None else (Watermark(given) if isinstance(given, str) else given).to_proto()
 
 
+Loras = Mapping[str, float] | Sequence[str]
+"""Adapters of the server's registry, by name: each as strongly as it was trained, or with a weight."""
+
+
+def adapters(loras: Loras) -> list[drawing_pb2.LoraWeight]:
+    """The contract's messages of `loras`."""
+    if isinstance(loras, Mapping):
+        return [drawing_pb2.LoraWeight(name=name, weight=weight) for name, weight in loras.items()]
+    return [drawing_pb2.LoraWeight(name=name) for name in ([loras] if isinstance(loras, str) else loras)]
+
+
 class DrawOptions(TypedDict, total=False):
     """How to draw. What is absent is the model's or the server's default."""
 
@@ -96,6 +107,10 @@ class DrawOptions(TypedDict, total=False):
     """Visible mark to draw on the image; `""` for the server's default text."""
     priority: int | None
     """Higher goes first, 0 to 100; 50 when absent."""
+    scheduler: Scheduler | None
+    """How the noise is taken away; the model's own way when absent."""
+    loras: Loras
+    """Adapters to draw with: names, or names with how strongly each is heard."""
 
 
 class GenerateOptions(DrawOptions, total=False):
@@ -127,6 +142,8 @@ def request(
     watermark: Watermark | str | None = None,
     preview_interval: int = 0,
     priority: int | None = None,
+    scheduler: Scheduler | None = None,
+    loras: Loras = (),
     skip_processing: bool = False,
     family: str = "",
 ) -> orchestrator_pb2.GenerateRequest:
@@ -146,6 +163,8 @@ def request(
         watermark=mark(watermark),
         preview_interval=preview_interval,
         priority=priority,
+        scheduler=value(drawing_pb2.Scheduler, scheduler, "scheduler"),
+        loras=adapters(loras),
         skip_processing=skip_processing,
         family=family,
     )
@@ -166,6 +185,8 @@ def batch_request(
     text_overlay: TextOverlay | str | None = None,
     watermark: Watermark | str | None = None,
     priority: int | None = None,
+    scheduler: Scheduler | None = None,
+    loras: Loras = (),
 ) -> orchestrator_pb2.SubmitBatchSizesRequest:
     """The contract's message of a batch with DrawOptions."""
     return orchestrator_pb2.SubmitBatchSizesRequest(
@@ -174,6 +195,8 @@ def batch_request(
         sizes=list(sizes),
         seed=seed,
         priority=priority,
+        scheduler=value(drawing_pb2.Scheduler, scheduler, "scheduler"),
+        loras=adapters(loras),
         model=model,
         style=value(model_pb2.ModelStyle, style, "style"),
         steps=steps,
@@ -188,7 +211,6 @@ def batch_request(
 def image(result: orchestrator_pb2.GenerateResult, downloads: Downloads) -> Image:
     """The finished image with its derivatives."""
     data, _ = downloads.take(result.image_index)
-    judged = result.moderation
     return Image(
         data=data,
         format=word(image_pb2.ImageFormat, result.format),
@@ -199,11 +221,20 @@ def image(result: orchestrator_pb2.GenerateResult, downloads: Downloads) -> Imag
         steps=result.steps,
         guidance_scale=result.guidance_scale,
         derivatives=tuple(downloads.encoded(item) for item in result.derivatives),
-        moderation=Moderation(judged.image_checked, judged.image_score, judged.threshold)
-        if result.HasField("moderation")
-        else None,
+        moderation=Moderation.from_proto(result.moderation) if result.HasField("moderation") else None,
         stage_ms={"generating": result.generating_ms, "processing": result.processing_ms},
     )
+
+
+@dataclass(frozen=True)
+class Lora:
+    """An adapter of the registry."""
+
+    name: str
+    description: str
+    license: str
+    loaded: bool
+    """Whether it is in memory beside the model."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +257,12 @@ class Model:
     """Sizes that it draws best, (width, height) in pixels."""
     max_upscale: float
     dtype: str
+    schedulers: tuple[str, ...] = ()
+    """Those that a call may choose; empty while the server can't know."""
+    loras: tuple[Lora, ...] = ()
+    """Adapters that a call may name."""
+    edits: bool = False
+    """Whether it draws from images."""
 
     @classmethod
     def from_proto(cls, model: diffusion_pb2.Model) -> Model:
@@ -244,4 +281,7 @@ class Model:
             base_sizes=tuple((size.width, size.height) for size in model.base_sizes),
             max_upscale=model.max_upscale,
             dtype=model.dtype,
+            schedulers=tuple(word(drawing_pb2.Scheduler, scheduler) for scheduler in model.schedulers),
+            loras=tuple(Lora(lora.name, lora.description, lora.license, lora.loaded) for lora in model.loras),
+            edits=model.edits,
         )

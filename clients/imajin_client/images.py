@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
-from imajin.common.v1 import image_pb2
+from imajin.common.v1 import finishing_pb2, image_pb2
 from imajin_client.errors import ImageInvalid, TransferBroken
 from imajin_client.names import Format, value, word
 
@@ -37,6 +37,13 @@ class Moderation:
     checked: bool
     score: float
     threshold: float
+    prompt_level: str = ""
+    """Level of the rules that the prompt passed: `off`, `standard` or `strict`."""
+
+    @classmethod
+    def from_proto(cls, judged: finishing_pb2.Moderation) -> Moderation:
+        """From the contract's message."""
+        return cls(judged.image_checked, judged.image_score, judged.threshold, judged.prompt_level)
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,17 @@ async def upload(source: ImageSource) -> Upload:
     if not hasattr(source, "tobytes") or not hasattr(source, "mode"):
         raise ImageInvalid(f"a {type(source).__name__} is no image: give bytes, a path or a Pillow image")
     return await asyncio.to_thread(from_pillow, source)
+
+
+async def stencil(source: ImageSource) -> Upload:
+    """Reads a mask: as `upload`, but pixels go as a PNG of greys, which is small. Raises what `upload` raises."""
+    if isinstance(source, (Image, bytes, bytearray, memoryview, str, os.PathLike)):
+        return await upload(source)
+    if not hasattr(source, "tobytes") or not hasattr(source, "mode"):
+        return await upload(source)
+    buffer = io.BytesIO()
+    await asyncio.to_thread(source.convert("L").save, buffer, "PNG")
+    return Upload(buffer.getvalue(), image_pb2.IMAGE_FORMAT_PNG, source.width, source.height)
 
 
 def from_pillow(picture: PillowImage.Image) -> Upload:

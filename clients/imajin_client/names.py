@@ -13,6 +13,25 @@ Format = Literal["png", "jpeg", "webp", "avif", "raw-rgb8"]
 """Encodings of an image; `raw-rgb8` is bare pixels."""
 Style = Literal["photorealistic", "anime"]
 """Styles of an image model."""
+Scheduler = Literal[
+    "ddim",
+    "ddpm",
+    "pndm",
+    "euler",
+    "euler-karras",
+    "euler-ancestral",
+    "heun",
+    "dpm2",
+    "dpm2-ancestral",
+    "dpmpp2m",
+    "dpmpp2m-karras",
+    "dpmpp2m-sde",
+    "dpmpp2m-sde-karras",
+    "unipc",
+    "deis",
+    "lcm",
+]
+"""How the noise is taken away, step by step."""
 Operation = Literal["sanitize", "optimize", "convert-webp", "derivatives", "detect-focal-point", "clip-focal"]
 """What can be done with an image."""
 Anchor = Literal["top-left", "top", "top-right", "left", "center", "right", "bottom-left", "bottom", "bottom-right"]

@@ -176,6 +176,8 @@ class Client(Twin[AsyncClient]):
     describe_stream = Iterating(AsyncClient.describe_stream)
     generate = Blocking(AsyncClient.generate)
     generate_stream = Iterating(AsyncClient.generate_stream)
+    edit = Blocking(AsyncClient.edit)
+    edit_stream = Iterating(AsyncClient.edit_stream)
     submit_generate = Blocking(AsyncClient.submit_generate)
     batch_sizes = Blocking(AsyncClient.batch_sizes)
     plan_sizes = Blocking(AsyncClient.plan_sizes)

@@ -12,6 +12,7 @@ from imajin_client.command import (
     derivatives,
     describe,
     doctor,
+    edit,
     generate,
     jobs,
     models,
@@ -52,6 +53,7 @@ app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("describe")(describe.describe)
 app.command("generate")(generate.generate)
+app.command("edit")(edit.edit)
 app.command("sizes")(sizes.sizes)
 app.command("process")(process.process)
 app.command("derivatives")(derivatives.derivatives)

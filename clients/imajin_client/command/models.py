@@ -15,7 +15,18 @@ def models(as_json: output.Json = False) -> None:
         if as_json:
             output.document(found)
             return
-        rows = output.table("model", "styles", "loaded", "weights>", "steps>", "draws best", "licence", "what it is")
+        rows = output.table(
+            "model",
+            "styles",
+            "loaded",
+            "weights>",
+            "steps>",
+            "draws best",
+            "schedulers",
+            "adapters",
+            "licence",
+            "what it is",
+        )
         for model in found:
             output.row(
                 rows,
@@ -25,10 +36,14 @@ def models(as_json: output.Json = False) -> None:
                 output.size_of(model.weight_bytes) if model.weight_bytes else "",
                 model.default_steps,
                 ", ".join(f"{width}x{height}" for width, height in model.base_sizes),
+                ", ".join(lora.name for lora in model.loras),
                 model.license,
                 model.description,
             )
         output.out.print(rows)
         output.note("* is drawn with where no model is named")
+        for model in found:
+            if model.schedulers:
+                output.note(f"schedulers of {model.name}: {', '.join(model.schedulers)}")
 
     run(work, as_json=as_json)

@@ -8,12 +8,12 @@ from typing import Annotated, cast
 import typer
 
 from imajin_client.client import AsyncClient
-from imajin_client.command import output
+from imajin_client.command import drawing, output
 from imajin_client.command.following import follow, save_all
 from imajin_client.command.running import run
 from imajin_client.generating import DrawOptions
 from imajin_client.job import Job
-from imajin_client.names import Format, Style
+from imajin_client.names import Format, Scheduler, Style
 from imajin_client.sizing import Plan
 
 
@@ -29,6 +29,8 @@ def sizes(
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every base.")] = None,
+    scheduler: drawing.Scheduler = "",
+    lora: drawing.Lora = None,
     format: Annotated[str, typer.Option(help="png, jpeg, webp or avif.")] = "",
     text: Annotated[str, typer.Option(help="Text to draw over each size.")] = "",
     watermark: Annotated[str | None, typer.Option(help="Visible mark; empty for the server's default text.")] = None,
@@ -45,6 +47,8 @@ def sizes(
         steps=steps,
         guidance_scale=guidance,
         seed=seed,
+        scheduler=cast("Scheduler | None", scheduler or None),
+        loras=drawing.loras(lora),
         format=cast("Format | None", format or None),
         text_overlay=text or None,
         watermark=watermark,

@@ -94,7 +94,9 @@ class Seal:
             log.warning("images leave without an invisible mark", setting="credentials.marks = false")
         if not settings.manifests:
             log.warning("images leave without a C2PA manifest", setting="credentials.manifests = false")
-        elif self.store.identity.development:
+            return
+        self.store.try_key()
+        if self.store.identity.development:
             log.warning(
                 "images are signed with a development key that nobody else trusts; docs/credentials.md says how to bring one",
                 directory=str(settings.directory),

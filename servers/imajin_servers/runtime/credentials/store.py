@@ -66,12 +66,18 @@ class Credentials:
             c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.private_key, authority)
         )
 
-    def warm(self) -> None:
-        """Loads the SDK and signs once, so that a key that it refuses is known at the start. Raises ValueError."""
+    def try_key(self) -> None:
+        """Loads the SDK and signs a pixel, so that a key that it refuses is known at the start. Raises ValueError."""
         import c2pa
 
         try:
-            self.sign_pixels(bytes(3), 1, 1, Created("none", EPOCH), "")
+            with self.builder(Created("none", EPOCH), bare.MEDIA_TYPE, "pixel", "") as builder:
+                # Without a time stamp authority: a server starts where there is no network.
+                identity = self.identity
+                key = c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.private_key, None)
+                pixel = io.BytesIO(bare.tiff(bytes(3), 1, 1))
+                with c2pa.Signer.from_info(key) as signer:
+                    builder.sign(signer, bare.MEDIA_TYPE, pixel, io.BytesIO())
         except c2pa.C2paError as error:
             raise ValueError(f"the credentials' key or certificate is refused: {error}") from error
 

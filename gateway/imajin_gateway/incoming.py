@@ -164,7 +164,7 @@ async def read_form(
     """
     parsed = Request(request.scope, body.next_message)
     try:
-        form = await parsed.form(max_files=1, max_fields=100, max_part_size=FORM_PART_BYTES)
+        form = await parsed.form(max_files=1 + len(set(small_files(target).values())), max_fields=100, max_part_size=FORM_PART_BYTES)
     except HTTPException as error:
         raise malformed(f"the form can't be read: {error.detail}") from None
     incoming.form = form
@@ -173,9 +173,13 @@ async def read_form(
         if name == "spec":
             parse(decode(value.encode()), target)
     parse_text([(name, value) for name, value in fields if name != "spec"], target)
-    image = next((value for value in form.values() if isinstance(value, UploadFile)), None)
-    if image is None:
+    files = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
+    images = [file for name, file in files if not await put_in(target, name, file)]
+    if len(images) > 1:
+        raise invalid(Violation("image", "is given more than once; one file is the image"))
+    if not images:
         return cut_out(target, method)
+    (image,) = images
     if getattr(target, "image_data", b""):
         raise invalid(Violation("imageData", "is given twice: as a file and as a field"))
     info = image_pb2.ImageInfo(format=format_of(image.content_type or ""), size_bytes=image.size or 0)
@@ -185,6 +189,28 @@ async def read_form(
             yield piece
 
     return chunks(pieces(), info, method)
+
+
+def small_files(target: Message) -> dict[str, str]:
+    """Fields for small files beside the image, such as `mask_data`, by the names that a form may give them."""
+    return {
+        name: field.name
+        for field in target.DESCRIPTOR.fields
+        if field.type == field.TYPE_BYTES and field.name != "image_data"
+        for name in (field.name, field.json_name, field.name.removesuffix("_data"))
+    }
+
+
+async def put_in(target: Message, name: str, file: UploadFile) -> bool:
+    """Puts a small file into the field that is called so; returns whether there is one. Raises ApiError on one too long."""
+    field = small_files(target).get(name)
+    if field is None:
+        return False
+    data = await file.read(INLINE_BYTES + 1)
+    if len(data) > INLINE_BYTES:
+        raise invalid(Violation(name, f"has more than {INLINE_BYTES} bytes"))
+    setattr(target, field, data)
+    return True
 
 
 async def chunks(pieces: AsyncIterator[bytes], info: image_pb2.ImageInfo, method: Method) -> AsyncIterator[Message]:

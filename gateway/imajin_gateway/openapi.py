@@ -139,6 +139,12 @@ def request_content(binding: Binding, schemas: dict[str, Schema]) -> Schema:
     if binding.takes_image:
         form = {name: field_schema(field, schemas) for name, field in fields.items() if name != "imageData"}
         image = {"type": "string", "contentMediaType": "application/octet-stream"}
+        # Beside the image a form may carry small files, such as a mask.
+        form |= {
+            name: {**image, "description": form[name].get("description", "")}
+            for name, field in fields.items()
+            if name in form and field.type == field.TYPE_BYTES
+        }
         content["multipart/form-data"] = {"schema": {"type": "object", "properties": {"image": image, **form}}}
         content["image/*"] = {
             "schema": {"description": "The image itself; every other field goes into the query.", **image}

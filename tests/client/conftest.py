@@ -140,6 +140,7 @@ class Door:
 STREAMS = {
     "StreamAnalyzeContext",
     "Generate",
+    "Edit",
     "Process",
     "CreateDerivatives",
     "ClipFocal",
@@ -199,6 +200,9 @@ def ListModels(request: Any, context: Any) -> Any:
         is_default=True,
         default_steps=12,
         base_sizes=[image_pb2.Size(width=96, height=64)],
+        schedulers=[1, 11],
+        loras=[diffusion_pb2.Lora(name="ink", license="CC0-1.0")],
+        edits=True,
     )
     return diffusion_pb2.ListModelsResponse(models=[model])
 
@@ -232,6 +236,18 @@ def Generate(request: Any, context: Any) -> Any:
             processing_ms=2,
         )
     )
+
+
+def Edit(parts: Any, context: Any) -> Any:
+    event = diffusion_pb2.EditResponse
+    spec = parts[0].spec
+    yield event(progress=denoising(1, 1))
+    if spec.preview_interval:
+        yield event(preview=image_pb2.Preview(image_data=b"jpeg", info=image_pb2.ImageInfo(width=8), step=1))
+    for chunk in image_chunks(uploaded(parts)):
+        yield event(chunk=chunk)
+    made = diffusion_pb2.GenerateResult(format=3, width=96, height=64, seed=spec.seed, model="embedded", steps=1)
+    yield event(result=made)
 
 
 def SubmitGenerate(request: Any, context: Any) -> Any:

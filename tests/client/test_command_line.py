@@ -46,6 +46,7 @@ def imajin(doubles: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ima
 DOCUMENTS = [
     ["describe", "a panda"],
     ["generate", "a panda"],
+    ["edit", "in.webp", "a panda"],
     ["sizes"],
     ["sizes", "--plan", "-s", "hero"],
     ["sizes", "a panda", "-s", "hero"],
@@ -111,6 +112,22 @@ def test_an_image_goes_to_a_file_a_folder_or_stdout(imajin: Imajin, wire: Any) -
     assert imajin("process", "-", "-o", "-", stdin=wire.SMALL).stdout_bytes == wire.SMALL
     assert imajin("jobs", "save", "job-1", "hero", "-o", "-").stdout_bytes == wire.PIXELS
     assert list(Path().rglob("*.partial")) == []
+
+
+def test_an_edit_takes_a_file_a_mask_and_the_rest(imajin: Imajin, wire: Any) -> None:
+    Path("in.webp").write_bytes(wire.PIXELS)
+    Path("mask.png").write_bytes(b"a mask")
+    wishes = ["--mask", "mask.png", "--strength", "0.5", "--seed", "7", "--scheduler", "euler-ancestral"]
+    told = imajin("edit", "in.webp", "a panda", *wishes, "--lora", "ink", "--lora", "fur=0.5", "--previews", "way")
+    assert "in-edited-7.webp" in told.stdout
+    assert Path("in-edited-7.webp").read_bytes() == wire.PIXELS
+    assert Path("way/step-001.jpg").exists()
+    spec = imajin.doubles.asked["Edit"][0][0].spec
+    assert (spec.mask_data, spec.strength, spec.scheduler) == (b"a mask", 0.5, 6)
+    assert [(lora.name, lora.weight) for lora in spec.loras] == [("ink", 1.0), ("fur", 0.5)]
+    assert imajin("edit", "-", "a panda", "-o", "-", stdin=wire.SMALL).stdout_bytes == wire.SMALL
+    assert "stdin" in imajin("edit", "-", "-", status=2).stderr
+    assert "no number" in imajin("edit", "in.webp", "a panda", "--lora", "ink=much", status=2).stderr
 
 
 def test_a_file_of_another_format_is_refused(imajin: Imajin) -> None:

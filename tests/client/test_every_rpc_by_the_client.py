@@ -23,6 +23,7 @@ from imajin_client import (
     Watermark,
 )
 from imajin_client.describing import Classification, Description, Prompt, Reasoning
+from imajin_client.errors import InvalidArgument
 
 
 @pytest.fixture
@@ -81,6 +82,43 @@ async def test_generate_assembles_the_image_and_its_derivatives(doubles: Any, wi
     assert [item.label for item in seen] == ["queued (place 2)", "denoising 1/2", "denoising 2/2"]
 
 
+async def test_schedulers_and_adapters_go_out_by_their_words(doubles: Any, client: AsyncClient) -> None:
+    await client.generate("a panda", scheduler="dpmpp2m-sde-karras", loras={"ink": 0.5, "fur": -1})
+    asked = doubles.asked["Generate"][0]
+    assert asked.scheduler == 13
+    assert [(lora.name, lora.weight) for lora in asked.loras] == [("ink", 0.5), ("fur", -1.0)]
+    await client.batch_sizes("a panda", sizes=["hero"], scheduler="lcm", loras=["ink"])
+    batch = doubles.asked["SubmitBatchSizes"][0]
+    assert (batch.scheduler, batch.loras[0].name, batch.loras[0].HasField("weight")) == (16, "ink", False)
+    with pytest.raises(InvalidArgument, match="euler-karras"):
+        await client.generate("a panda", scheduler="oiler")  # type: ignore[typeddict-item]
+
+
+async def test_edit_sends_the_image_and_the_mask(doubles: Any, wire: Any, client: AsyncClient) -> None:
+    seen: list[Progress] = []
+    mask = Pillow.new("L", (96, 64), 255)
+    image = await client.edit(
+        wire.PIXELS, "a panda", mask=mask, strength=0.5, seed=3, width=96, scheduler="euler", on_progress=seen.append
+    )
+    spec = doubles.asked["Edit"][0][0].spec
+    assert (spec.prompt, spec.strength, spec.width, spec.scheduler) == ("a panda", 0.5, 96, 4)
+    assert not spec.HasField("height")
+    assert Pillow.open(io.BytesIO(spec.mask_data)).getpixel((0, 0)) == 255
+    assert (image.data, image.seed, image.steps, image.format) == (wire.PIXELS, 3, 1, "webp")
+    assert [item.label for item in seen] == ["denoising 1/1"]
+    events = [event async for event in client.edit_stream(Pillow.new("RGB", (8, 8)), "a cat", preview_interval=1)]
+    assert [type(event) for event in events] == [Progress, Preview, Image]
+    assert not doubles.asked["Edit"][1][0].spec.HasField("strength")
+
+
+async def test_a_mask_that_the_contract_refuses_is_not_sent(doubles: Any, wire: Any, client: AsyncClient) -> None:
+    bare = Image(bytes(12), "raw-rgb8", 2, 2)
+    for mask in (bytes(2**20 + 1), bare):
+        with pytest.raises(InvalidArgument, match="mask"):
+            await client.edit(wire.PIXELS, "a panda", mask=mask)
+    assert not doubles.asked["Edit"]
+
+
 async def test_generate_stream_yields_progress_previews_and_the_image(client: AsyncClient) -> None:
     events = [event async for event in client.generate_stream("a panda", preview_interval=1)]
     assert [type(event) for event in events] == [Progress, Progress, Preview, Progress, Preview, Image]
@@ -106,6 +144,8 @@ async def test_plans_sizes_models_and_families(client: AsyncClient) -> None:
     assert plan.crops[0].base == plan.bases[0].name == "landscape"
     assert await client.sizes() == {"hero": (1920, 1080)}
     models = await client.models()
+    assert (models[0].schedulers, models[0].edits) == (("ddim", "dpmpp2m-karras"), True)
+    assert (models[0].loras[0].name, models[0].loras[0].loaded) == ("ink", False)
     assert (models[0].name, models[0].styles, models[0].base_sizes) == (
         "embedded",
         ("photorealistic", "anime"),

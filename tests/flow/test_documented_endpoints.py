@@ -127,6 +127,38 @@ def test_generate_streams_events(http: httpx.Client) -> None:
     assert [name for name, _ in events[-2:]] == ["result", "end"]
 
 
+def test_edit_repaints_where_the_mask_is_white(http: httpx.Client) -> None:
+    before = Image.effect_noise((96, 64), 80).convert("RGB")
+    mask = Image.new("L", (96, 64))
+    mask.paste(255, (0, 0, 48, 64))
+    files = {}
+    for name, image in (("image", before), ("mask", mask)):
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        files[name] = (f"{name}.png", buffer.getvalue(), "image/png")
+    answer = http.post("/edit", files=files, data={"prompt": PROMPT, "steps": str(STEPS), "scheduler": "unipc"})
+    assert answer.status_code == 200, answer.text
+    made = picture(answer.json())
+    assert made.size == (96, 64)
+    changed = np.abs(np.asarray(made, int) - np.asarray(before)).max(axis=2)
+    # The invisible mark moves every pixel a little.
+    assert changed[:, 64:].mean() < 8 < changed[:, :40].mean()
+
+
+def test_a_scheduler_of_the_request(http: httpx.Client) -> None:
+    body = {"prompt": PROMPT, "steps": STEPS, "seed": 1, "skip_processing": True}
+    drawn = {
+        name: http.post("/generate", json={**body, "scheduler": name}).json()["imageData"]
+        for name in ("ddim", "euler-ancestral")
+    }
+    assert drawn["ddim"] != drawn["euler-ancestral"]
+    refused = http.post("/generate", json={**body, "scheduler": "heun"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "INVALID_ARGUMENT")
+    assert "euler-ancestral" in refused.json()["error"]
+    unknown = http.post("/generate", json={**body, "loras": [{"name": "no-such-adapter"}]})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "NOT_FOUND")
+
+
 def test_generate_async(http: httpx.Client) -> None:
     submitted = http.post("/generate/async", json={"prompt": PROMPT, "steps": STEPS, "seed": 5})
     assert submitted.status_code == 200, submitted.text

@@ -64,6 +64,10 @@ async def test_the_client_drives_every_rpc(suite: Any, photo: bytes) -> None:
         assert isinstance(drawn[-1], Image)
         assert drawn[-1].pil().size == (drawn[-1].width, drawn[-1].height)
 
+        edited = await client.edit(drawn[-1], PROMPT, strength=0.5, steps=4, seed=3, scheduler="euler")
+        assert edited.pil().size == (drawn[-1].width, drawn[-1].height)
+        assert edited.steps == 2
+
         job = await client.submit_generate(PROMPT, steps=2, seed=4)
         watched = [event async for event in client.jobs.watch(job.job_id)]
         assert isinstance(watched[-1], Job)

@@ -120,6 +120,9 @@ class Doubles(
                     styles=[1, 2],
                     weight_bytes=2**53 + 1,
                     base_sizes=[image_pb2.Size(width=64, height=64)],
+                    schedulers=[4, 11],
+                    loras=[diffusion_pb2.Lora(name="ink", description="Lines.", license="CC0-1.0", loaded=True)],
+                    edits=True,
                 )
             ]
         )
@@ -147,6 +150,16 @@ class Doubles(
             assert len(chunk.data) <= 2**20
             data += chunk.data
         return data or bytes(spec.spec.image_data)
+
+    async def Edit(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        await self.upload("Edit", requests, context)
+        answer = diffusion_pb2.EditResponse
+        yield answer(progress=progress_pb2.Progress(denoising=progress_pb2.Denoising(step=1, total_steps=2)))
+        for chunk in chunks(PNG, image_pb2.IMAGE_FORMAT_PNG):
+            yield answer(chunk=chunk)
+        await self.late("Edit", context)
+        png = image_pb2.IMAGE_FORMAT_PNG
+        yield answer(result=diffusion_pb2.GenerateResult(format=png, width=64, height=48, seed=7, steps=2))
 
     async def Process(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         data = await self.upload("Process", requests, context)

@@ -41,6 +41,18 @@ ENDPOINTS: dict[str, tuple[str, str, Any]] = {
         },
     ),
     "generate-async": ("POST", "/generate/async", {"prompt": "a panda"}),
+    "edit": (
+        "POST",
+        "/edit",
+        {
+            "imageData": SMALL,
+            "maskData": SMALL,
+            "prompt": "a panda",
+            "strength": 0.5,
+            "scheduler": "dpmpp2m-karras",
+            "loras": [{"name": "ink", "weight": 0.8}, {"name": "fur"}],
+        },
+    ),
     "process": ("POST", "/process", {"imageData": SMALL, "operations": ["optimize", "convert-webp", "derivatives"]}),
     "derivatives": ("POST", "/derivatives", {"imageData": SMALL, "widths": [320, 640], "formats": ["webp", "avif"]}),
     "clip-focal": (

@@ -85,6 +85,42 @@ async def test_a_form_with_the_spec_as_json(http: httpx.AsyncClient, doubles: Do
     assert received(doubles) == WEBP
 
 
+@pytest.mark.parametrize("name", ["mask", "maskData", "mask_data"])
+async def test_a_form_with_a_mask_beside_the_image(name: str, http: httpx.AsyncClient, doubles: Doubles) -> None:
+    files = {name: ("m.webp", WEBP, "image/webp"), "image": ("a.png", LARGE, "image/png")}
+    answer = await http.post("/edit", files=files, data={"prompt": "a panda", "strength": "0.25"})
+    assert answer.status_code == 200, answer.text
+    spec = doubles.request().spec
+    assert (spec.mask_data, spec.prompt, spec.strength) == (WEBP, "a panda", 0.25)
+    assert received(doubles) == LARGE
+
+
+async def test_a_mask_that_is_too_long_and_a_second_image_are_refused(
+    http: httpx.AsyncClient, doubles: Doubles
+) -> None:
+    for files, field in (
+        ({"mask": LARGE, "image": WEBP}, "mask"),
+        ({"first": WEBP, "second": WEBP}, "image"),
+    ):
+        answer = await http.post("/edit", files=files, data={"prompt": "a panda"})
+        assert answer.status_code == 400
+        assert answer.json()["details"]["fields"][0]["field"] == field
+    assert (await http.post("/process", files={"a": WEBP, "b": WEBP})).status_code == 400
+    assert doubles.seen == []
+
+
+async def test_an_edit_by_its_bytes_and_as_events(http: httpx.AsyncClient, doubles: Doubles) -> None:
+    headers = {"content-type": "image/png", "accept": "text/event-stream"}
+    answer = await http.post("/edit?prompt=a+panda&scheduler=euler-ancestral&steps=4", content=LARGE, headers=headers)
+    assert answer.status_code == 200, answer.text
+    names = [line.removeprefix("event: ") for line in answer.text.splitlines() if line.startswith("event")]
+    assert names == ["progress", "result", "end"]
+    spec = doubles.request().spec
+    assert (spec.prompt, spec.scheduler, spec.steps) == ("a panda", 6, 4)
+    raw = await http.post("/edit?prompt=a", content=WEBP, headers={**headers, "accept": "image/*"})
+    assert raw.headers["content-type"] == "image/png"
+
+
 async def test_an_upload_is_answered_with_bytes_where_they_are_asked_for(http: httpx.AsyncClient) -> None:
     headers = {"content-type": "image/png", "accept": "image/*"}
     assert (await http.post("/process", content=LARGE, headers=headers)).content == LARGE

@@ -32,6 +32,8 @@ class Made:
 
     finished: Finished
     timings: Timings
+    prompt_level: str
+    """Of the rules that the prompt passed."""
 
 
 class Generations:
@@ -62,7 +64,8 @@ class Generations:
     async def carry_out(self, order: Order, wish: Finish, feed: Feed) -> Made:
         """The image of `order`. Raises ContentRejected, InvalidArgument, QueueFull, GpuOutOfMemory and what leases raise."""
         self.prompts.check(order.prompt)
-        await asyncio.to_thread(check, wish)
+        if wish.text_overlay is not None or wish.watermark is not None:
+            await asyncio.to_thread(check, wish)
         model = self.models[order.model.name]
         if model.schedulers is not None:
             schedulers.check(order.scheduler, model.schedulers)
@@ -81,7 +84,7 @@ class Generations:
             pixels = await self.drawn(order, model, feed, timings)
             with timings.of("finishing"):
                 finished = await self.finished(pixels, wish, feed)
-        return Made(finished, timings)
+        return Made(finished, timings, self.prompts.level)
 
     async def drawn(self, order: Order, model: Model, feed: Feed, timings: Timings) -> Pixels:
         """The picture, drawn while the room for it is held. Raises GpuOutOfMemory, from the lease or from the card itself."""

@@ -84,8 +84,9 @@ async def first_events(stub: Any, generations: Generations, others: int) -> tupl
             work.append(time.process_time() - worked)
             break
         call.cancel()
-        while len(generations.running) > others:
-            await asyncio.sleep(0.01)
+        over = set(list(generations.running)[others:])
+        if over:
+            await asyncio.wait(over)
     return waits, work
 
 

@@ -11,6 +11,7 @@ from imajin.common.v1 import image_pb2
 from imajin.job.v1 import job_pb2
 from imajin_client import status
 from imajin_client.errors import ImajinError, JobCancelled
+from imajin_client.images import Moderation
 from imajin_client.names import FINAL, Format, JobStatus, word
 from imajin_client.progress import Preview, Progress
 from imajin_client.working import FocalPoint
@@ -33,6 +34,8 @@ class JobImage:
     """Name of the base that it was cut from; empty in a generation."""
     upscale: float
     """How far the cut was enlarged; 1 and below means that it was not."""
+    moderation: Moderation | None = None
+    """What moderation decided about the picture that it was made of."""
 
     @classmethod
     def from_proto(cls, name: str, image: job_pb2.JobImage) -> JobImage:
@@ -47,6 +50,7 @@ class JobImage:
             focal_point=FocalPoint.from_proto(image.focal_point) if image.HasField("focal_point") else None,
             base=image.base,
             upscale=image.upscale,
+            moderation=Moderation.from_proto(image.moderation) if image.HasField("moderation") else None,
         )
 
 
@@ -59,6 +63,8 @@ class JobBase:
     height: int
     focal_point: FocalPoint | None
     generating_ms: float
+    moderation: Moderation | None = None
+    """What moderation decided about it."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,7 @@ class Job:
                     base.height,
                     FocalPoint.from_proto(base.focal_point) if base.HasField("focal_point") else None,
                     base.generating_ms,
+                    Moderation.from_proto(base.moderation) if base.HasField("moderation") else None,
                 )
                 for base in job.bases
             ),

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from PIL import Image
 
-from imajin.common.v1 import image_pb2, model_pb2, progress_pb2
+from imajin.common.v1 import finishing_pb2, image_pb2, model_pb2, progress_pb2
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
 from imajin.job.v1 import job_pb2, job_pb2_grpc
 from imajin.orchestrator.v1 import orchestrator_pb2_grpc
@@ -146,6 +146,9 @@ class DiffusionDouble(diffusion_pb2_grpc.DiffusionServiceServicer):
         result = diffusion_pb2.GenerateResult(
             format=format, width=width, height=height, seed=request.seed if request.HasField("seed") else 77,
             model=request.model or "embedded", steps=steps, guidance_scale=4,
+            moderation=finishing_pb2.Moderation(
+                image_checked=True, image_score=0.25, threshold=0.5, prompt_level="strict"
+            ),
         )  # fmt: skip
         yield diffusion_pb2.GenerateResponse(result=result)
 

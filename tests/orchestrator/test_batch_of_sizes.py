@@ -45,6 +45,8 @@ async def test_the_documented_batch_comes_from_two_bases_of_one_seed(house: Any)
     assert job.images["hero"].url == f"/jobs/{job_id}/images/hero"
     assert set(job.stage_ms) == {"analyze", "generate", "detect", "crop"}
     assert all(base.generating_ms > 0 and base.focal_point.x == 0.25 for base in job.bases)
+    judged = [base.moderation for base in job.bases] + [image.moderation for image in job.images.values()]
+    assert all((said.image_score, said.prompt_level) == (0.25, "strict") for said in judged)
     assert house.diffusion.metadata[0]["x-request-id"] == job_id
     body = b""
     async for part in house.jobs.DownloadJobImage(job_pb2.DownloadJobImageRequest(job_id=job_id, name="og")):

@@ -77,6 +77,9 @@ async def test_a_generation_as_a_job(house: Any) -> None:
     assert (job.status, job.kind, job.seed, job.model) == (COMPLETED, job_pb2.JOB_KIND_GENERATE, 5, "embedded")
     assert set(job.images) == {"image", "hero-64.webp"}
     assert set(job.stage_ms) == {"generate", "process"}
+    for made in job.images.values():
+        assert (made.moderation.image_checked, made.moderation.image_score) == (True, 0.25)
+        assert (made.moderation.threshold, made.moderation.prompt_level) == (0.5, "strict")
     assert job.progress.fraction == 1
     assert job.create_time.seconds == job.end_time.seconds == 1_000_000
     assert job.expire_time.seconds == 1_000_000 + 86_400

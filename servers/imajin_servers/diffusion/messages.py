@@ -51,7 +51,10 @@ def result(order: Order, wish: Finish, made: Made) -> diffusion_pb2.GenerateResu
         steps=order.planned,
         guidance_scale=order.guidance_scale,
         moderation=finishing_pb2.Moderation(
-            image_checked=verdict.checked, image_score=verdict.score, threshold=verdict.threshold
+            image_checked=verdict.checked,
+            image_score=verdict.score,
+            threshold=verdict.threshold,
+            prompt_level=made.prompt_level,
         ),
         timings=diffusion_pb2.GenerateTimings(
             queued_ms=timings.queued,

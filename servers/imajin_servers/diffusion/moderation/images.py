@@ -70,11 +70,14 @@ class Images:
             return Verdict(False, 0.0, self.threshold)
         with self.lock:
             ((_, score),) = self.session.run(None, {self.session.get_inputs()[0].name: inputs(image)})[0]
+        said = {"score": round(float(score), 3), "threshold": self.threshold}
         if score >= self.threshold:
+            log.warning("moderation refused an image", category="nsfw", **said)
             raise ContentRejected(
                 "the image was refused by moderation",
                 metadata={"stage": "image", "category": "nsfw", "score": f"{score:.3f}"},
             )
+        log.info("moderation passed an image", **said)
         return Verdict(True, float(score), self.threshold)
 
 

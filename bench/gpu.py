@@ -1,10 +1,11 @@
-"""Checks and times the step engine on a CUDA card, with an SDXL-architecture model of random weights: no hub, no files.
+"""Checks and times the step engine on a CUDA card, with SDXL's and FLUX.1's architectures and random weights: no hub, no files.
 
-    python bench/gpu.py --out bench/results/gpu.json          # about five minutes on an H100
-    python bench/gpu.py --tiny --out /tmp/gpu.json            # a minute on a CPU: a rehearsal of the same code
+    python bench/gpu.py --out bench/results/gpu.json                      # five minutes a model at most
+    python bench/gpu.py --models flux --out /tmp/gpu.json                 # the flow transformer alone
+    python bench/gpu.py --tiny --out /tmp/gpu.json                        # a minute on a CPU: a rehearsal of the same code
 
 Needs torch, diffusers, transformers and numpy. Prints a Markdown table and writes the same figures as JSON. Each part stands alone:
-one that fails is reported with its error, and one that would begin past --seconds is left out and said to be.
+one that fails is reported with its error, and one that would begin past --seconds of its model is left out and said to be.
 """
 
 from __future__ import annotations
@@ -29,58 +30,16 @@ import diffusers  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from diffusers import (  # noqa: E402
-    AutoencoderKL,
-    DiffusionPipeline,
-    EulerDiscreteScheduler,
-    StableDiffusionXLPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import DiffusionPipeline  # noqa: E402
 
+from gpu_models import SUBJECTS, Subject  # noqa: E402
 from imajin_servers.diffusion.engine import Engine  # noqa: E402
 from imajin_servers.diffusion.memory import estimate  # noqa: E402
 from imajin_servers.diffusion.orders import Order  # noqa: E402
-from imajin_servers.diffusion.pipelines import Run, Stepwise, wrap  # noqa: E402
-from imajin_servers.diffusion.pipelines.xl import StepwiseXL  # noqa: E402
+from imajin_servers.diffusion.pipelines import Stepwise, wrap  # noqa: E402
 
 EMBEDDED = ROOT / "servers/imajin_servers/diffusion/embedded"
 GUIDANCE = 5.0
-TOKENS = 77
-
-# The published configuration of SDXL base 1.0.
-UNET: dict[str, Any] = {
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "attention_head_dim": [5, 10, 20],
-    "block_out_channels": [320, 640, 1280],
-    "cross_attention_dim": 2048,
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "layers_per_block": 2,
-    "projection_class_embeddings_input_dim": 2816,
-    "sample_size": 128,
-    "transformer_layers_per_block": [1, 2, 10],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "use_linear_projection": True,
-}
-VAE: dict[str, Any] = {
-    "block_out_channels": [128, 256, 512, 512],
-    "down_block_types": ["DownEncoderBlock2D"] * 4,
-    "up_block_types": ["UpDecoderBlock2D"] * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-    "sample_size": 1024,
-    "scaling_factor": 0.13025,
-    "force_upcast": True,
-}
-TINY_UNET = {
-    **UNET,
-    "attention_head_dim": [2, 4, 4],
-    "block_out_channels": [32, 64, 64],
-    "layers_per_block": 1,
-    "transformer_layers_per_block": [1, 1, 2],
-    "sample_size": 32,
-}
-TINY_VAE = {**VAE, "block_out_channels": [32, 32, 32, 32], "layers_per_block": 1, "sample_size": 256}
 
 
 @dataclass
@@ -99,15 +58,16 @@ class Scale:
 class Report:
     """Rows as they come, printed at once, kept for the end."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, model: str, seconds: float) -> None:
+        self.model = model
         self.began = time.monotonic()
         self.seconds = seconds
         self.rows: list[dict[str, Any]] = []
 
     def row(self, part: str, what: str, value: float | str | bool, unit: str = "") -> None:
         """Adds a figure."""
-        self.rows.append({"part": part, "what": what, "value": value, "unit": unit})
-        print(f"| {part} | {what} | {shown(value)} | {unit} |", flush=True)
+        self.rows.append({"model": self.model, "part": part, "what": what, "value": value, "unit": unit})
+        print(f"| {self.model} | {part} | {what} | {shown(value)} | {unit} |", flush=True)
 
     def run(self, name: str, work: Callable[[], None]) -> None:
         """Runs a part; its failure is a row."""
@@ -129,48 +89,20 @@ def shown(value: float | str | bool) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def random_pipeline(scale: Scale, tiny: bool) -> StableDiffusionXLPipeline:
-    """SDXL's parts with random weights, without text encoders: the bench gives embeddings."""
-    torch.manual_seed(0)
-    torch.set_default_dtype(scale.dtype)
-    with torch.device(scale.device):
-        unet = UNet2DConditionModel(**(TINY_UNET if tiny else UNET))
-        vae = AutoencoderKL(**(TINY_VAE if tiny else VAE))
-    torch.set_default_dtype(torch.float32)
-    scheduler = EulerDiscreteScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        steps_offset=1,
-        timestep_spacing="leading",
-    )
-    pipe = StableDiffusionXLPipeline(
-        vae=vae.eval().requires_grad_(False),
-        text_encoder=None,
-        text_encoder_2=None,
-        tokenizer=None,
-        tokenizer_2=None,
-        unet=unet.eval().requires_grad_(False),
-        scheduler=scheduler,
-        add_watermarker=False,
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 class Bench:
-    """The measurements on one pipeline."""
+    """The measurements on one model."""
 
-    def __init__(self, scale: Scale, report: Report, tiny: bool) -> None:
+    def __init__(self, scale: Scale, report: Report, model: str, tiny: bool) -> None:
         self.scale = scale
         self.report = report
         began = time.perf_counter()
-        self.pipe = random_pipeline(scale, tiny)
+        self.subject: Subject = SUBJECTS[model](scale.device, scale.dtype, tiny)
         self.sync()
+        self.pipe, self.stepwise = self.subject.pipe, self.subject.stepwise
         report.row("model", "built", time.perf_counter() - began, "s")
-        parameters = sum(part.numel() for module in (self.pipe.unet, self.pipe.vae) for part in module.parameters())
+        modules = self.subject.denoiser, self.pipe.vae
+        parameters = sum(part.numel() for module in modules for part in module.parameters())
         report.row("model", "parameters", parameters / 1e9, "billion")
-        self.stepwise = StepwiseXL(self.pipe)
         self.steps_alone: dict[int, float] = {}
 
     def sync(self) -> None:
@@ -193,47 +125,7 @@ class Bench:
     def order(self, size: int, seed: int, steps: int | None = None) -> Order:
         """A square picture."""
         nothing: Any = None
-        return Order(nothing, "", "", size, size, steps or self.scale.steps, GUIDANCE, seed, 0, 50)
-
-    def embeddings(self, seed: int) -> dict[str, torch.Tensor]:
-        """What two text encoders would say, made up."""
-        pick = torch.Generator("cpu").manual_seed(1000 + seed)
-
-        def made(*shape: int) -> torch.Tensor:
-            return torch.randn(*shape, generator=pick).to(self.scale.device, self.scale.dtype)
-
-        width = self.pipe.unet.config.cross_attention_dim
-        pooled = self.pipe.unet.config.projection_class_embeddings_input_dim - 6 * 256
-        return {
-            "prompt_embeds": made(1, TOKENS, width),
-            "negative_prompt_embeds": made(1, TOKENS, width),
-            "pooled_prompt_embeds": made(1, pooled),
-            "negative_pooled_prompt_embeds": made(1, pooled),
-        }
-
-    def begun(self, order: Order) -> Run:
-        """A run before its first step."""
-        said = self.embeddings(order.seed)
-        conditioning = self.stepwise.conditioning(
-            order,
-            said["prompt_embeds"],
-            said["negative_prompt_embeds"],
-            said["pooled_prompt_embeds"],
-            said["negative_pooled_prompt_embeds"],
-        )
-        return self.stepwise.start(order, conditioning)
-
-    def plain(self, order: Order, output: str) -> Any:
-        """The plain pipeline's picture or latents."""
-        return self.pipe(
-            **self.embeddings(order.seed),
-            width=order.width,
-            height=order.height,
-            num_inference_steps=order.steps,
-            guidance_scale=order.guidance_scale,
-            generator=torch.Generator("cpu").manual_seed(order.seed),
-            output_type=output,
-        ).images[0]
+        return Order(nothing, "", "", size, size, steps or self.scale.steps, self.subject.guidance, seed, 0, 50)
 
     @contextmanager
     def engine(self, max_batch: int = 1) -> Iterator[Engine]:
@@ -246,14 +138,14 @@ class Bench:
 
     def drawn(self, engine: Engine, order: Order) -> Any:
         """The engine's picture."""
-        run = engine.submit(self.begun(order), lambda run: None).left.result()
+        run = engine.submit(self.subject.begun(order), lambda run: None).left.result()
         return self.stepwise.decode(run.latents)
 
     def alone(self, part: str) -> None:
         """Seconds an image: the plain pipeline against the engine, same process."""
         for size in self.scale.sizes:
             order = self.order(size, 1)
-            plain = self.timed(lambda order=order: self.plain(order, "np"))
+            plain = self.timed(lambda order=order: self.subject.plain(order, "np"))
             with self.engine() as engine:
                 ours = self.timed(lambda order=order, engine=engine: self.drawn(engine, order))
             self.report.row(part, f"{size} px, {order.steps} steps, plain diffusers", plain, "s an image")
@@ -265,18 +157,20 @@ class Bench:
         size = self.scale.sizes[0]
         steps = min(8, self.scale.steps)
         order = self.order(size, 7, steps)
-        reference = self.plain(order, "latent")
+        reference = self.subject.plain(order, "latent")
         with self.engine() as engine:
-            alone = engine.submit(self.begun(order), lambda run: None).left.result().latents[0]
+            run = engine.submit(self.subject.begun(order), lambda run: None).left.result()
+        alone = self.subject.latents(run)
         self.report.row("same bits", "finite", bool(reference.isfinite().all()))
         self.report.row("same bits", "engine alone equals plain diffusers", torch.equal(alone, reference))
         self.report.row("same bits", "largest difference", float((alone - reference).abs().max()))
         with self.engine(max_batch=8) as engine:
             tickets = [
-                engine.submit(self.begun(self.order(size, seed, steps)), lambda run: None) for seed in range(4, 9)
+                engine.submit(self.subject.begun(self.order(size, seed, steps)), lambda run: None)
+                for seed in range(4, 9)
             ]
             tickets[0].cancel()
-            among = tickets[3].left.result().latents[0]
+            among = self.subject.latents(tickets[3].left.result())
             tickets[4].left.result()
             used = sorted(count for kind in engine.profile.kinds.values() for count in kind.sizes if kind.good(count))
         self.report.row("same bits", "among others equals alone", torch.equal(among, alone))
@@ -285,7 +179,7 @@ class Bench:
     def batches(self) -> None:
         """A step of n runs in one pass: milliseconds a run, and whether each keeps the bits that it has alone."""
         for size in self.scale.sizes:
-            runs = [self.begun(self.order(size, seed)) for seed in range(max(self.scale.batches))]
+            runs = [self.subject.begun(self.order(size, seed)) for seed in range(max(self.scale.batches))]
             single = 0.0
             for count in self.scale.batches:
                 chosen = runs[:count]
@@ -311,7 +205,7 @@ class Bench:
             for number in range(20):
                 moved = []
                 ticket = engine.submit(
-                    self.begun(self.order(size, number, 150)), lambda run, moved=moved: moved.append(1)
+                    self.subject.begun(self.order(size, number, 150)), lambda run, moved=moved: moved.append(1)
                 )
                 while len(moved) < 2:
                     time.sleep(0.001)
@@ -330,9 +224,9 @@ class Bench:
         size, steps = self.scale.sizes[0], min(10, self.scale.steps)
         order = self.order(size, 3, steps)
         with self.engine() as engine:
-            undisturbed = engine.submit(self.begun(order), lambda run: None).left.result().latents
+            undisturbed = engine.submit(self.subject.begun(order), lambda run: None).left.result().latents
             moved: list[int] = []
-            ticket = engine.submit(self.begun(order), lambda run: moved.append(run.step))
+            ticket = engine.submit(self.subject.begun(order), lambda run: moved.append(run.step))
             while len(moved) < 2:
                 time.sleep(0.001)
             began = time.perf_counter()
@@ -363,7 +257,7 @@ class Bench:
             with self.engine() as engine:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
-                run = engine.submit(self.begun(order), lambda run: None).left.result()
+                run = engine.submit(self.subject.begun(order), lambda run: None).left.result()
                 self.sync()
                 denoising = torch.cuda.max_memory_allocated() - weights
                 torch.cuda.reset_peak_memory_stats()
@@ -371,24 +265,29 @@ class Bench:
                 decoding = torch.cuda.max_memory_allocated() - weights
             self.report.row("memory", f"{size} px: peak of denoising", denoising / 2**30, "GiB")
             self.report.row("memory", f"{size} px: peak of decoding", decoding / 2**30, "GiB")
-            self.report.row("memory", f"{size} px: estimate", estimate(self.pipe, size, size, 2) / 2**30, "GiB")
+            self.report.row("memory", f"{size} px: estimate", self.estimate(order) / 2**30, "GiB")
+
+    def estimate(self, order: Order) -> int:
+        """Bytes that a lease for `order` asks for."""
+        return estimate(self.pipe, *self.stepwise.drawn_size(order), self.stepwise.pass_rows(order))
 
     def layout(self) -> None:
         """Channels-last and fused projections: lossless but for the order of sums."""
-        self.pipe.unet.to(memory_format=torch.channels_last)
+        if self.pipe.components.get("unet") is not None:
+            self.pipe.unet.to(memory_format=torch.channels_last)
         self.pipe.vae.to(memory_format=torch.channels_last)
         self.alone("channels last")
-        self.pipe.fuse_qkv_projections()
+        self.subject.denoiser.fuse_qkv_projections()
         self.alone("channels last, fused QKV")
 
     def compiled(self) -> None:
         """Regional compile on top: the blocks that repeat, once."""
         if not self.scale.compiles:
             return
-        self.pipe.unet.compile_repeated_blocks(fullgraph=True)
+        self.subject.denoiser.compile_repeated_blocks(fullgraph=True)
         began = time.perf_counter()
         for size in self.scale.sizes:
-            self.plain(self.order(size, 1, 2), "latent")
+            self.subject.plain(self.order(size, 1, 2), "latent")
         self.sync()
         self.report.row("compiled", "first steps at all sizes", time.perf_counter() - began, "s")
         self.alone("channels last, fused QKV, regional compile")
@@ -427,12 +326,34 @@ def embedded(scale: Scale, report: Report) -> None:
         report.row("embedded", "card against CPU: largest difference", int(difference.max()), "of 255")
 
 
+def measured(scale: Scale, model: str, wishes: argparse.Namespace) -> list[dict[str, Any]]:
+    """All parts of one model, whose weights are gone at the end."""
+    report = Report(model, wishes.seconds)
+    try:
+        bench = Bench(scale, report, model, wishes.tiny)
+    except Exception as error:
+        traceback.print_exc()
+        report.row("model", "failed", f"{type(error).__name__}: {str(error)[:200]}")
+        return report.rows
+    report.run("alone", lambda: bench.alone("alone"))
+    report.run("same bits", bench.same_bits)
+    report.run("batches", bench.batches)
+    report.run("cancel", bench.cancels)
+    report.run("memory", bench.memory)
+    report.run("pause", bench.pause)
+    report.run("layout", bench.layout)
+    report.run("compiled", bench.compiled)
+    report.row("all", "took", time.monotonic() - report.began, "s")
+    return report.rows
+
+
 def main() -> None:
     """Runs all parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
     parser.add_argument("--tiny", action="store_true", help="a small model, for a rehearsal on a CPU")
-    parser.add_argument("--seconds", type=float, default=300, help="no part begins after this")
+    parser.add_argument("--models", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS), help="both by default")
+    parser.add_argument("--seconds", type=float, default=300, help="no part of a model begins after this")
     parser.add_argument("--no-compile", action="store_true", help="leaves torch.compile out")
     wishes = parser.parse_args()
     for library in (diffusers, transformers):
@@ -454,22 +375,18 @@ def main() -> None:
     )
     machine = torch.cuda.get_device_name() if cuda else f"CPU, {platform.machine()}"
     versions = f"torch {torch.__version__}, diffusers {diffusers.__version__}, Python {platform.python_version()}"
-    print(f"{machine}; {versions}\n\n| part | what | value | unit |\n| --- | --- | --- | --- |", flush=True)
-    report = Report(wishes.seconds)
-    bench = Bench(scale, report, wishes.tiny)
-    report.run("alone", lambda: bench.alone("alone"))
-    report.run("same bits", bench.same_bits)
-    report.run("batches", bench.batches)
-    report.run("cancel", bench.cancels)
-    report.run("memory", bench.memory)
-    report.run("pause", bench.pause)
+    print(
+        f"{machine}; {versions}\n\n| model | part | what | value | unit |\n| --- | --- | --- | --- | --- |", flush=True
+    )
+    rows: list[dict[str, Any]] = []
+    for model in wishes.models:
+        rows += measured(scale, model, wishes)
+    report = Report("embedded", wishes.seconds)
     report.run("embedded", lambda: embedded(scale, report))
-    report.run("layout", bench.layout)
-    report.run("compiled", bench.compiled)
-    report.row("all", "took", time.monotonic() - report.began, "s")
+    rows += report.rows
     if wishes.out is not None:
         wishes.out.parent.mkdir(parents=True, exist_ok=True)
-        document = {"machine": machine, "versions": versions, "tiny": wishes.tiny, "rows": report.rows}
+        document = {"machine": machine, "versions": versions, "tiny": wishes.tiny, "rows": rows}
         wishes.out.write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -31,6 +31,7 @@ from imajin_servers.diffusion.projection import Projection
 from imajin_servers.diffusion.settings import DiffusionSettings, ModelEntry
 from imajin_servers.diffusion.settled import settled
 from imajin_servers.diffusion.shelf import Shelf
+from imajin_servers.diffusion.speed import hasten
 from imajin_servers.runtime.errors import GpuOutOfMemory, ImajinError, Internal, LeaseLost
 from imajin_servers.runtime.leases import HeldLease
 
@@ -226,6 +227,7 @@ class Model:
 
     def driven(self, pipe: Any) -> Loaded:
         """`pipe` with what drives it."""
+        hasten(pipe, self.entry)
         pipeline = wrap(pipe, self.entry.scheduler)
         if isinstance(pipeline, Whole):
             return Loaded(pipeline, None, None)

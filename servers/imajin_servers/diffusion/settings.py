@@ -41,6 +41,14 @@ class ModelEntry(BaseModel):
     base_sizes: list[tuple[int, int]] = Field(default_factory=list)
     """Width and height in pixels, the size that it draws where none is asked for first; its own size when empty."""
     max_upscale: float = Field(default=2.0, ge=1, le=16)
+    channels_last: bool = False
+    """Lays pictures out as cards like it. The same sums in another order."""
+    fuse_projections: bool = False
+    """Computes the projections of attention in one product. The same sums in another order; adapters aren't heard."""
+    compile_blocks: bool = False
+    """Compiles the blocks that repeat, at the first step of each size. The same sums in another order."""
+    fp8_weights: bool = False
+    """Keeps the denoiser's weights in 8 bits: half the memory, and pictures that differ."""
 
 
 class LoraEntry(BaseModel):

@@ -1,0 +1,26 @@
+"""What an operator can turn on to make a model faster. Nothing of it is on by default: results would no longer be the plain pipeline's bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from imajin_servers.diffusion.settings import ModelEntry
+
+
+def hasten(pipe: Any, entry: ModelEntry, backend: str = "inductor") -> None:
+    """Does to `pipe` what `entry` asks for. Compiling itself happens at the first step of each shape. `backend` is torch.compile's."""
+    denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    if denoiser is None:
+        return
+    if entry.channels_last:
+        for part in (denoiser, getattr(pipe, "vae", None)):
+            if part is not None and any(isinstance(layer, torch.nn.Conv2d) for layer in part.modules()):
+                part.to(memory_format=torch.channels_last)
+    if entry.fuse_projections:
+        denoiser.fuse_qkv_projections()
+    if entry.fp8_weights:
+        denoiser.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=denoiser.dtype)
+    if entry.compile_blocks:
+        denoiser.compile_repeated_blocks(fullgraph=True, backend=backend)

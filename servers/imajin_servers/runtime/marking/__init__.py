@@ -7,7 +7,8 @@ itself puts onto the sinusoids is partly taken away beforehand (improved spread 
 docs/decisions/credentials.md has the measurements. Needs NumPy and Pillow; knows nothing of gRPC or files.
 """
 
+from imajin_servers.runtime.marking.carriers import Place
 from imajin_servers.runtime.marking.detect import Found, detect
-from imajin_servers.runtime.marking.embed import SMALLEST_SIDE, embed, holds_mark
+from imajin_servers.runtime.marking.embed import SMALLEST_SIDE, embed, holds_mark, place_in
 
-__all__ = ["SMALLEST_SIDE", "Found", "detect", "embed", "holds_mark"]
+__all__ = ["SMALLEST_SIDE", "Found", "Place", "detect", "embed", "holds_mark", "place_in"]

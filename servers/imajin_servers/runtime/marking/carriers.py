@@ -7,6 +7,7 @@ coded bit in their real and one in their imaginary part.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,25 @@ SMALLEST_PERIOD = 64
 """Pixels of a tile's side in small pictures."""
 TILES = 10
 """Tiles along the shorter side of large pictures: their mark keeps its place in the spectrum whatever they are resized to."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the tiles of a mark lie, in pixels: their sides, and one of their corners."""
+
+    period_x: float
+    period_y: float
+    origin_x: float = 0.0
+    origin_y: float = 0.0
+
+    def cut(self, left: float, top: float, scale_x: float, scale_y: float) -> Place:
+        """Where they lie in what is cut at `left` and `top` and resized. Pixels are measured at their middles."""
+        return Place(
+            self.period_x * scale_x,
+            self.period_y * scale_y,
+            (self.origin_x + 0.5 - left) * scale_x - 0.5,
+            (self.origin_y + 0.5 - top) * scale_y - 0.5,
+        )
 
 
 def keyed(label: str, count: int) -> NDArray[np.float64]:
@@ -85,14 +105,25 @@ def tile(amplitudes: Complex, period: int) -> Numbers:
     return summed
 
 
-def projected(signal: Numbers, period_x: float, period_y: float, origin_x: float, origin_y: float) -> Complex:
-    """How much of each carrier is in `signal`, for tiles of these sides with a corner at the origin, in pixels."""
-    down = wave(np.arange(-REACH, REACH + 1), signal.shape[0], period_y, origin_y)
-    across = wave(np.arange(REACH + 1), signal.shape[1], period_x, origin_x)
+def projected(signal: Numbers, place: Place) -> Complex:
+    """How much of each carrier is in `signal`, relative to the carriers' own phases."""
+    down = wave(np.arange(-REACH, REACH + 1), signal.shape[0], place.period_y, place.origin_y)
+    across = wave(np.arange(REACH + 1), signal.shape[1], place.period_x, place.origin_x)
     # Real times real twice is half of real times complex.
     half = (signal @ across.real.T) + 1j * (signal @ across.imag.T)
-    found: Complex = (down @ half.astype(np.complex64))[DOWN + REACH, ACROSS]
+    found: Complex = (down @ half.astype(np.complex64))[DOWN + REACH, ACROSS] * np.conj(PHASES)
     return found
+
+
+def laid(amplitudes: Complex, size: tuple[int, int], place: Place) -> Numbers:
+    """What `tile` gives, repeated over `size` (width, height) for tiles of any sides at any place."""
+    table = np.zeros((2 * REACH + 1, REACH + 1), np.complex64)
+    table[DOWN + REACH, ACROSS] = amplitudes / np.float32(np.sqrt(COUNT / 2))
+    down = np.conj(wave(np.arange(-REACH, REACH + 1), size[1], place.period_y, place.origin_y))
+    across = np.conj(wave(np.arange(REACH + 1), size[0], place.period_x, place.origin_x))
+    summed = down.T @ table
+    sums: Numbers = summed.real @ across.real - summed.imag @ across.imag
+    return sums
 
 
 def wave(numbers: NDArray[np.int64], length: int, period: float, origin: float) -> Complex:

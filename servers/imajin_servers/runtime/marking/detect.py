@@ -19,6 +19,7 @@ from imajin_servers.runtime.marking.carriers import (
     PHASES,
     RADIUS,
     Complex,
+    Place,
     coded,
     projected,
 )
@@ -182,7 +183,7 @@ def measured(signal: NDArray[np.float32], period: float) -> Fit:
 def fitted(signal: NDArray[np.float32], period_x: float, period_y: float) -> Fit:
     """The best place for tiles of these sides."""
     height, width = signal.shape
-    heard = evened(projected(signal, period_x, period_y, width // 2, height // 2)) * np.conj(PHASES)
+    heard = evened(projected(signal, Place(period_x, period_y, width // 2, height // 2)))
     grid = np.zeros((FINE_GRID, FINE_GRID), np.complex64)
     grid[DOWN[:KNOWN] % FINE_GRID, ACROSS[:KNOWN] % FINE_GRID] = heard[:KNOWN]
     down, across = np.unravel_index(int(np.fft.ifft2(grid).real.argmax()), grid.shape)

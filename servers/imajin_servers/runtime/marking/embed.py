@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from imajin_servers.runtime.marking.carriers import COUNT, KNOWN, PHASES, Complex, period_for, projected, symbols, tile
-from imajin_servers.runtime.marking.view import NEAR, Numbers, View, mean_around, view
+from imajin_servers.runtime.marking.carriers import (
+    ACROSS,
+    COUNT,
+    DOWN,
+    KNOWN,
+    PHASES,
+    RADIUS,
+    Complex,
+    Place,
+    laid,
+    period_for,
+    projected,
+    symbols,
+    tile,
+)
+from imajin_servers.runtime.marking.view import NEAR, SLOW, Numbers, View, mean_around, view
 
 SMALLEST_SIDE = 160
 """Pixels of the shorter side below which a picture holds no mark that would last."""
@@ -22,6 +37,8 @@ NOISE = 0.3
 """What encoders are expected to add to a carrier, relative to its own strength."""
 THERE = 0.6
 """Part of a whole mark's strength from which a picture holds that mark already; others are within 0.1 of none."""
+ALIKE = 1.25
+"""How far the sides of an older mark's tiles may be from those of a new one."""
 
 
 def holds_mark(width: int, height: int) -> bool:
@@ -29,26 +46,35 @@ def holds_mark(width: int, height: int) -> bool:
     return min(width, height) >= SMALLEST_SIDE
 
 
-def embed(image: Image.Image, content_id: int) -> Image.Image:
+def place_in(width: int, height: int) -> Place:
+    """Where the tiles of a mark lie in a picture of this size that it was put into."""
+    period = period_for(width, height)
+    return Place(period, period)
+
+
+def embed(image: Image.Image, content_id: int, before: Place | None = None) -> Image.Image:
     """A copy of `image` (RGB or RGBA, at least `SMALLEST_SIDE` on each side) with `content_id` (32 bits) in its pixels.
 
-    The same image and id give the same pixels. An image that holds this very mark, put in at this size, stays as it is.
+    `before` is where an older mark of the same id lies, if the image is made of a marked one. Where that one is as good as a new
+    one the image stays as it is; else most of it is taken out. The same arguments give the same pixels.
     """
     plain = image.convert("RGB")
     seen = view(plain)
     strength = strengths(seen, min(image.size))
-    period = period_for(*image.size)
+    place = place_in(*image.size)
     said = symbols(content_id)
-    host = heard_before(seen, strength, period)
-    if float(np.mean((host * np.conj(said)).real)) > THERE:
+    host = heard_before(seen, strength, place)
+    if agreement(host, said) > THERE or (before is not None and stays(seen, strength, place, before, said)):
         return image.copy()
-    pattern = tile(amplitudes(said, host), period)
+    pattern = tile(amplitudes(said, host), period_for(*image.size))
+    repeats = -(-image.height // pattern.shape[0]), -(-image.width // pattern.shape[1])
+    change = np.tile(pattern, repeats)[: image.height, : image.width]
+    if before is not None:
+        change = change - laid(left_over(seen, strength, before, said) * PHASES, image.size, before)
     if seen.scale < 1:
         strength = np.asarray(Image.fromarray(strength).resize(image.size, Image.Resampling.BILINEAR))
-    repeats = -(-image.height // period), -(-image.width // period)
-    change = np.tile(pattern, repeats)[: image.height, : image.width] * strength
     # Around 128, so that bytes hold it, and Pillow adds and clips it.
-    shift = Image.fromarray((change + 128.5).astype(np.uint8))
+    shift = Image.fromarray(np.clip(change * strength + 128.5, 0, 255).astype(np.uint8))
     marked = ImageChops.add(plain, Image.merge("RGB", (shift, shift, shift)), 1, -128)
     if image.mode == "RGBA":
         marked.putalpha(image.getchannel("A"))
@@ -67,14 +93,46 @@ def strengths(seen: View, side: int) -> Numbers:
     return limited
 
 
-def heard_before(seen: View, strength: Numbers, period: int) -> Complex:
+def heard_before(seen: View, strength: Numbers, place: Place) -> Complex:
     """What the picture says on each carrier already, relative to how loud a mark of `strength` would be."""
-    origin = 0.5 * seen.scale - 0.5
-    step = period * seen.scale
-    heard = projected(seen.signal, step, step, origin, origin) * np.conj(PHASES)
+    within = place.cut(0, 0, seen.scale, seen.scale)
     gain = float(np.sum(strength / (seen.activity + 1))) * 0.5 / np.sqrt(COUNT / 2)
-    relative: Complex = (heard / max(gain, 1e-6)).astype(np.complex64)
+    relative: Complex = (projected(seen.signal, within) / max(gain, 1e-6)).astype(np.complex64)
     return relative
+
+
+def agreement(host: Complex, said: Complex) -> float:
+    """How much of a whole mark that says `said` is in `host`."""
+    return float(np.mean((host * np.conj(said)).real))
+
+
+def stays(seen: View, strength: Numbers, place: Place, before: Place, said: Complex) -> bool:
+    """Whether an older mark is as good as a new one at `place` would be: tiles of about that size, and as loud."""
+    alike = all(
+        1 / ALIKE < old / new < ALIKE
+        for old, new in ((before.period_x, place.period_x), (before.period_y, place.period_y))
+    )
+    return alike and agreement(heard_before(seen, strength, before), said) > THERE
+
+
+def left_over(seen: View, strength: Numbers, before: Place, said: Complex) -> Complex:
+    """What is left of an older mark that says `said`: as loud as carriers of like frequency are on average."""
+    agreed = (heard_before(seen, strength, before) * np.conj(said)).real
+    near = np.exp(-0.5 * ((RADIUS[:, None] - RADIUS[None, :]) / 1.5) ** 2)
+    came = (near @ agreed) / near.sum(axis=1) / passed(seen, before)
+    loud: Complex = (np.clip(came, 0, 2) * said).astype(np.complex64)
+    return loud
+
+
+def passed(seen: View, place: Place) -> NDArray[np.float64]:
+    """How much of each carrier is in a view, which leaves slow ones out; no less than a quarter."""
+    width = 2 * SLOW + 1
+    kept = np.ones(COUNT)
+    for periods, side in ((ACROSS, place.period_x), (DOWN, place.period_y)):
+        angle = np.pi * periods / (side * seen.scale)
+        kept = kept * np.where(periods == 0, 1.0, np.sin(width * angle) / (width * np.sin(angle) + (periods == 0)))
+    share: NDArray[np.float64] = np.maximum(1 - kept, 0.25)
+    return share
 
 
 def amplitudes(said: Complex, host: Complex) -> Complex:

@@ -22,6 +22,7 @@ from imajin_servers.runtime.credentials.sealing import Attached, Omission, Prove
 from imajin_servers.runtime.credentials.statements import Parent
 from imajin_servers.runtime.credentials.store import MAX_MANIFEST_BYTES
 from imajin_servers.runtime.errors import InvalidArgument
+from imajin_servers.runtime.marking import Place
 
 if TYPE_CHECKING:
     from imajin_servers.processing.decode import Picture, Source
@@ -37,9 +38,14 @@ class Lineage:
     parent: Parent
     content_id: str
 
-    def finished(self, image: Image.Image, recipe: Recipe, encoders: Encoders, actions: Sequence[str]) -> Encoded:
-        """`image`, made of the generated one by `actions`, marked, encoded and signed."""
-        marked = self.seal.mark(image, self.content_id)
+    def finished(
+        self, image: Image.Image, place: Place, recipe: Recipe, encoders: Encoders, actions: Sequence[str]
+    ) -> Encoded:
+        """`image`, made of the generated one by `actions`, marked, encoded and signed.
+
+        `place` is where a mark of the generated one lies in it.
+        """
+        marked = self.seal.mark(image, self.content_id, place)
         file = encode(marked.image, recipe, encoders)
         return self.signed(file, [*actions, "c2pa.transcoded"], marked.content_id, marked.omission)
 
@@ -55,12 +61,23 @@ class Lineage:
 
 
 def finished(
-    image: Image.Image, picture: Picture, recipe: Recipe, encoders: Encoders, actions: Sequence[str]
+    image: Image.Image,
+    picture: Picture,
+    part: tuple[float, float, float, float],
+    recipe: Recipe,
+    encoders: Encoders,
+    actions: Sequence[str],
 ) -> Encoded:
-    """`image`, made of `picture` by `actions`, encoded; marked and signed where the picture was generated."""
+    """`image`, made of `part` (left, top, width, height) of `picture` by `actions`, encoded.
+
+    Marked and signed where the picture was generated.
+    """
     if picture.lineage is None:
         return encode(image, recipe, encoders)
-    return picture.lineage.finished(image, recipe, encoders, actions)
+    left, top, width, height = part
+    whole = marking.place_in(picture.width, picture.height)
+    place = whole.cut(left, top, image.width / width, image.height / height)
+    return picture.lineage.finished(image, place, recipe, encoders, actions)
 
 
 def of(picture: Picture, said: Provenance, seal: Seal) -> Lineage | None:

@@ -51,7 +51,8 @@ class Resized:
         """Resizes and encodes."""
         image = resize(picture.pixels, self.width, self.height)
         resized = ["c2pa.resized"] if image.size != picture.pixels.size else []
-        return finished(image, picture, self.recipe, encoders, resized)
+        whole = (0.0, 0.0, float(picture.width), float(picture.height))
+        return finished(image, picture, whole, self.recipe, encoders, resized)
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,15 @@ class Cropped:
     def do(self, picture: Picture, encoders: Encoders) -> Encoded:
         """Cuts and resizes in one pass, then encodes."""
         box = self.cut.box
-        image = resize(picture.pixels, self.width, self.height, (box.left, box.top, box.width, box.height))
+        part = (box.left, box.top, box.width, box.height)
+        image = resize(picture.pixels, self.width, self.height, part)
         actions = ["c2pa.cropped"]
         if self.cut.upscale != 1:
             actions.append("c2pa.resized")
         if self.marks is not None:
             image = self.marks(image)
             actions.append("c2pa.edited")
-        return finished(image, picture, self.recipe, encoders, actions)
+        return finished(image, picture, part, self.recipe, encoders, actions)
 
 
 @dataclass(frozen=True)

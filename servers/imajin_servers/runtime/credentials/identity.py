@@ -34,6 +34,7 @@ class Identity:
     algorithm: str
     private_key: bytes
     chain: bytes
+    """The certificates that go into manifests: the key's own first, without a root."""
     anchors: bytes
     """Certificates that signers are trusted by."""
     development: bool
@@ -62,9 +63,11 @@ def load(settings: CredentialSettings) -> Identity:
         raise ValueError(f"the certificate in {chain_file} is valid until {chain[0].not_valid_after_utc:%Y-%m-%d}")
     # A chain ends below its root where the root is the authority's own; what signs last is the anchor either way.
     anchors = [pem(chain[-1])]
+    # Whoever trusts a root has it; it would only make every file larger.
+    signing = [pem(one) for one in chain if one.issuer != one.subject] or [pem(chain[0])]
     for path in settings.trust_anchors:
         anchors += [pem(certificate) for certificate in certificates(path, read(path))]
-    return Identity(algorithm(key, key_file), key_pem, chain_pem, b"".join(anchors), made_here)
+    return Identity(algorithm(key, key_file), key_pem, b"".join(signing), b"".join(anchors), made_here)
 
 
 def read(path: Path) -> bytes:

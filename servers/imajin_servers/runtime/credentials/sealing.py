@@ -102,13 +102,16 @@ class Seal:
                 directory=str(settings.directory),
             )
 
-    def mark(self, image: Image.Image, content_id: str) -> Marked:
-        """`image` (RGB or RGBA) with a mark in it, where marks are on and it is large enough."""
+    def mark(self, image: Image.Image, content_id: str, before: marking.Place | None = None) -> Marked:
+        """`image` (RGB or RGBA) with a mark in it, where marks are on and it is large enough.
+
+        `before` is where the mark of the image that it is made of would lie.
+        """
         if not self.settings.marks:
             return Marked(image, "", credentials_pb2.MARK_OMISSION_OFF)
         if not marking.holds_mark(*image.size):
             return Marked(image, "", credentials_pb2.MARK_OMISSION_TOO_SMALL)
-        marked = marking.embed(image, int(content_id, 16))
+        marked = marking.embed(image, int(content_id, 16), before)
         return Marked(marked, content_id, credentials_pb2.MARK_OMISSION_UNSPECIFIED)
 
     def created(self, model: str, prompt: str) -> Created:

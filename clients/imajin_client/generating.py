@@ -120,6 +120,9 @@ class GenerateOptions(DrawOptions, total=False):
     """In pixels, 64 to 4096."""
     height: int | None
     """In pixels, 64 to 4096."""
+    noise_canvas: tuple[int, int] | None
+    """Width and height of the field of noise that the image takes its centre of; its own size when absent. The bases of a batch share
+    one that all of them fit into."""
     skip_processing: bool
     """Leave the image as drawn: no optimizing, no derivatives."""
     family: str
@@ -144,6 +147,7 @@ def request(
     priority: int | None = None,
     scheduler: Scheduler | None = None,
     loras: Loras = (),
+    noise_canvas: tuple[int, int] | None = None,
     skip_processing: bool = False,
     family: str = "",
 ) -> orchestrator_pb2.GenerateRequest:
@@ -165,6 +169,7 @@ def request(
         priority=priority,
         scheduler=value(drawing_pb2.Scheduler, scheduler, "scheduler"),
         loras=adapters(loras),
+        noise_canvas=image_pb2.Size(width=noise_canvas[0], height=noise_canvas[1]) if noise_canvas else None,
         skip_processing=skip_processing,
         family=family,
     )

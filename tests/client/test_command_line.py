@@ -130,6 +130,13 @@ def test_an_edit_takes_a_file_a_mask_and_the_rest(imajin: Imajin, wire: Any) -> 
     assert "no number" in imajin("edit", "in.webp", "a panda", "--lora", "ink=much", status=2).stderr
 
 
+def test_generate_takes_a_canvas_of_noise(doubles: Any, imajin: Imajin) -> None:
+    imajin("generate", "a panda", "--noise-canvas", "320x256")
+    asked = doubles.asked["Generate"][0].noise_canvas
+    assert (asked.width, asked.height) == (320, 256)
+    assert "no WxH" in imajin("generate", "a panda", "--noise-canvas", "320", status=2).stderr
+
+
 def test_a_file_of_another_format_is_refused(imajin: Imajin) -> None:
     result = imajin("generate", "a panda", "-o", "panda.png", status=2)
     assert "the image is webp" in result.stderr

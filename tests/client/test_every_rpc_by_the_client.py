@@ -64,6 +64,7 @@ async def test_generate_assembles_the_image_and_its_derivatives(doubles: Any, wi
         width=96,
         height=64,
         seed=0,
+        noise_canvas=(96, 96),
         style="anime",
         format="webp",
         text_overlay=TextOverlay("hi", position="top-left"),
@@ -73,6 +74,7 @@ async def test_generate_assembles_the_image_and_its_derivatives(doubles: Any, wi
     asked = doubles.asked["Generate"][0]
     assert (asked.width, asked.seed, asked.style, asked.format) == (96, 0, 2, 3)
     assert (asked.text_overlay.text, asked.text_overlay.position) == ("hi", 1)
+    assert (asked.noise_canvas.width, asked.noise_canvas.height) == (96, 96)
     assert asked.HasField("watermark")
     assert not asked.HasField("steps")
     assert image.data == wire.PIXELS
@@ -139,8 +141,9 @@ async def test_submissions_answer_a_job_and_carry_the_request_id(doubles: Any, c
     assert (list(sent.sizes), sent.seed, sent.watermark.text) == (["hero", "300x600"], 7, "me")
 
 
-async def test_plans_sizes_models_and_families(client: AsyncClient) -> None:
-    plan = await client.plan_sizes(["hero"])
+async def test_plans_sizes_models_and_families(doubles: Any, client: AsyncClient) -> None:
+    plan = await client.plan_sizes(["hero"], style="anime")
+    assert doubles.asked["PlanBatchSizes"][0].style == 2
     assert plan.crops[0].base == plan.bases[0].name == "landscape"
     assert await client.sizes() == {"hero": (1920, 1080)}
     models = await client.models()

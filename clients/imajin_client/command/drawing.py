@@ -37,6 +37,16 @@ def loras(given: list[str] | None) -> dict[str, float]:
     return found
 
 
+def canvas(given: str) -> tuple[int, int] | None:
+    """Width and height out of `WxH`; None where nothing is given. Raises BadParameter."""
+    if not given:
+        return None
+    width, _, height = given.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise typer.BadParameter(f"{given!r} is no WxH", param_hint="--noise-canvas")
+    return int(width), int(height)
+
+
 async def follow_drawing(
     stream: Stream[GenerateEvent],
     out: str,

@@ -38,6 +38,8 @@ Anchor = Literal["top-left", "top", "top-right", "left", "center", "right", "bot
 """Nine places in an image."""
 JobStatus = Literal["queued", "processing", "completed", "failed", "cancelled"]
 """Statuses of a job; the last three are final."""
+SOURCES: frozenset[str] = frozenset({"gif"})
+"""Formats that are taken and never made: nobody can ask for them."""
 FINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 """Statuses after which nothing changes."""
 
@@ -73,7 +75,8 @@ def value(enum: Enum, text: str | None, field: str) -> Any:
     plain = text.strip().lower().replace("_", "-")
     plain = {"jpg": "jpeg", "centre": "center", "raw": "raw-rgb8"}.get(plain, plain)
     name = prefix(enum) + plain.upper().replace("-", "_")
-    if plain == "unspecified" or name not in names(enum):
-        description = f"no such {field} {text!r}; there are: {', '.join(words(enum))}"
+    if plain == "unspecified" or plain in SOURCES or name not in names(enum):
+        known = ", ".join(word for word in words(enum) if word not in SOURCES)
+        description = f"no such {field} {text!r}; there are: {known}"
         raise InvalidArgument(description, violations=[Violation(field, description)])
     return enum.Value(name)

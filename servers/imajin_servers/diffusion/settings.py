@@ -76,8 +76,8 @@ class ModerationSettings(BaseModel):
     """How much the prompt rules refuse."""
     classifier: Literal["auto", "required", "off"] = "auto"
     """Whether images are classified: `auto` does where the classifier is installed."""
-    threshold: float = Field(default=0.85, ge=0, le=1)
-    """Score from which an image is refused."""
+    threshold: float = Field(default=0.8, ge=0, le=1)
+    """Score from which an image is refused; the classifier's authors call 0.8 and above unsafe with high probability."""
 
 
 class UploadSettings(BaseModel):

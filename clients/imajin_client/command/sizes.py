@@ -61,7 +61,7 @@ def sizes(
 
     async def work(client: AsyncClient) -> None:
         if plan:
-            tell_plan(await client.plan_sizes(wanted, model=model, style=options["style"]), as_json=as_json)
+            tell_plan(await client.plan_sizes(wanted, model=model, style=options.get("style")), as_json=as_json)
         elif not text_prompt:
             await list_sizes(client, as_json=as_json)
         else:

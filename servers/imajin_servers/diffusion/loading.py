@@ -120,6 +120,13 @@ def known_edits(entry: ModelEntry) -> bool | None:
         return None
 
 
+def lora_bytes(entry: LoraEntry) -> int:
+    """Length of the adapter's file; 0 where it is not here."""
+    path = Path(entry.source)
+    files = [path] if path.is_file() else [path / entry.file] if entry.file else list(path.glob("*.safetensors"))
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def lora_file(entry: LoraEntry) -> Path:
     """The adapter's file; downloaded from the hub where `source` is no path. Raises NotFound."""
     path = Path(entry.source)

@@ -267,7 +267,8 @@ class Model:
         """Bytes that drawing `order` takes beside the weights: as measured before, else estimated."""
         width, height = pipeline.drawn_size(order)
         rows = pipeline.pass_rows(order)
-        return self.peaks.need(width, height, rows) or memory.estimate(pipeline.pipe, width, height, rows)
+        adapters = sum(loading.lora_bytes(entry) for entry in self.settings.loras if entry.name in order.adapters)
+        return adapters + (self.peaks.need(width, height, rows) or memory.estimate(pipeline.pipe, width, height, rows))
 
     async def stage(
         self, executor: Executor, work: Callable[..., T], *args: Any, stop: Callable[[], None] | None = None

@@ -41,6 +41,11 @@ class Order:
     """The picture that it begins from, in the size of the finished image; bare noise when None."""
 
     @property
+    def adapters(self) -> frozenset[str]:
+        """Names of its adapters."""
+        return frozenset(lora.name for lora in self.loras)
+
+    @property
     def planned(self) -> int:
         """Denoising steps that are made: of `steps` those that the noise of the source takes, one at least."""
         return self.steps if self.source is None else max(1, int(self.steps * self.source.strength))

@@ -335,6 +335,29 @@ def metadata() -> Iterator[File]:
     yield "gif-100000-comments", gif_file[:-1] + b"!\xfe\1x\0" * 100_000 + b";", INVALID
 
 
+def manifests() -> Iterator[File]:
+    """Content credentials that are noise, cut short, or large."""
+    superbox = struct.pack(">I", 60_000) + b"jumb" + struct.pack(">I", 40) + b"jumdc2pa" + bytes(24)
+    avif_box = bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + b"\0\0\0\0manifest\0" + bytes(8)
+    jpeg, lossless = SOUND["jpeg"], SOUND["lossless"]
+    image = (lossless[12:16], lossless[20 : 20 + int.from_bytes(lossless[16:20], "little")])
+    for name, store in (
+        ("noise", random.Random(7).randbytes(5_000)),
+        ("boxes-of-noise", superbox + random.Random(8).randbytes(5_000)),
+        ("nested-boxes", (struct.pack(">I", 16_000) + b"jumb") * 2_000),
+        ("12-megabytes", superbox + bytes(12_000_000)),
+    ):
+        yield f"png-{name}", SOUND["png"][:33] + chunk(b"caBX", store) + SOUND["png"][33:], "taken"
+        pieces = [store[at : at + 60_000] for at in range(0, len(store), 60_000)]
+        segments = [
+            segment(0xEB, b"JP\0\1" + struct.pack(">I", number) + piece) for number, piece in enumerate(pieces, start=1)
+        ]
+        yield f"jpeg-{name}", jpeg[:2] + b"".join(segments) + jpeg[2:], "taken"
+        yield f"webp-{name}", riff(vp8x(96, 64), image, (b"C2PA", store)), "taken"
+        whole = avif_box + store
+        yield f"avif-{name}", SOUND["avif"] + struct.pack(">I", len(whole) + 8) + b"uuid" + whole, "taken"
+
+
 def frames() -> Iterator[File]:
     """Animations, and files that say they are."""
     for format in ("PNG", "WEBP", "AVIF", "GIF"):
@@ -381,6 +404,7 @@ FAMILIES = {
     "checksum": sums,
     "polyglot": polyglots,
     "metadata": metadata,
+    "manifest": manifests,
     "frames": frames,
     "nested": nested,
 }

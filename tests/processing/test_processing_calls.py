@@ -266,6 +266,12 @@ async def test_text_and_mark_are_drawn_over_a_crop(stub: Stub, photo_png: bytes)
         (pb.ClipFocalRequest, pb.ClipFocalSpec(width=5, height=5, format=RAW), "INVALID_ARGUMENT", "format"),
         (
             pb.ClipFocalRequest,
+            pb.ClipFocalSpec(width=5, height=5, format=image_pb2.IMAGE_FORMAT_GIF),
+            "INVALID_ARGUMENT",
+            "spec.format",
+        ),
+        (
+            pb.ClipFocalRequest,
             pb.ClipFocalSpec(width=5, height=5, max_upscale=float("nan")),
             "INVALID_ARGUMENT",
             "spec.max_upscale",
@@ -290,6 +296,23 @@ async def test_a_bad_spec_is_refused(
     assert told == reason
     if field_name:
         assert fields == [field_name]
+
+
+async def test_an_animated_gif_is_taken_by_its_first_frame_and_comes_out_as_a_png(
+    stub: Stub, photo: Image.Image
+) -> None:
+    frames = [photo.resize((90, 60)), Image.new("RGB", (90, 60), "red"), Image.new("RGB", (90, 60), "blue")]
+    data = file_of(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=40, comment=b"secret")
+    spec = pb.ProcessSpec(operations=[pb.OPERATION_SANITIZE])
+    answer = await collect(stub.Process(sent(pb.ProcessRequest, spec, data)))
+    source = answer.result.metadata
+    assert (source.format, source.frames, list(source.removed)) == (
+        image_pb2.IMAGE_FORMAT_GIF,
+        3,
+        ["animation", "comment"],
+    )
+    assert answer.result.format == PNG
+    assert np.array_equal(answer.image(0).convert("RGB"), Image.open(io.BytesIO(data)).convert("RGB"))
 
 
 def chunk(data: bytes, **more: Any) -> pb.ProcessRequest:

@@ -79,7 +79,7 @@ def finish(
 
 def sealed(data: bytes, verdict: Verdict, marked: Marked, wish: Finish, seal: Seal) -> Finished:
     """The encoded image with its manifest, in the file or, for bare pixels, beside them."""
-    statement = seal.created(wish.origin.model, wish.origin.prompt)
+    statement = seal.created(wish.origin.model, wish.origin.prompt, composite=wish.origin.composite)
     manifest = b""
     if wish.format is Format.RAW_RGB8:
         manifest = seal.sign_pixels(data, wish.width, wish.height, statement, marked.content_id)

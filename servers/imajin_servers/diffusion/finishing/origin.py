@@ -21,10 +21,12 @@ class Origin:
     model: str
     prompt: str
     content_id: str
+    composite: bool = False
+    """Whether it was drawn from a picture that somebody brought."""
 
 
 def origin(order: Order) -> Origin:
     """The origin of what `order` asks for. Equal orders have equal ids, so that equal orders make equal pixels."""
     said = {key: value for key, value in asdict(order).items() if key not in NO_MATTER} | {"model": order.model.name}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
-    return Origin(order.model.name, order.prompt, digest[:8])
+    return Origin(order.model.name, order.prompt, digest[:8], order.source is not None)

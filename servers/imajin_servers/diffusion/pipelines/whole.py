@@ -71,7 +71,8 @@ class Whole:
         width, height = self.drawn_size(order)
 
         def heard(pipe: Any, step: int, moment: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            on_step(step + 1)
+            # Some schedulers ask the denoiser twice a step.
+            on_step((step + 1) * order.steps // max(int(getattr(pipe, "num_timesteps", order.steps)), order.steps))
             return tensors
 
         wishes = {

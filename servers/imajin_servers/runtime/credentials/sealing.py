@@ -114,9 +114,12 @@ class Seal:
         marked = marking.embed(image, int(content_id, 16), before)
         return Marked(marked, content_id, credentials_pb2.MARK_OMISSION_UNSPECIFIED)
 
-    def created(self, model: str, prompt: str) -> Created:
-        """A picture that `model` drew just now; the prompt stays private unless the settings say otherwise."""
-        return Created(model, self.clock(), prompt if self.settings.include_prompt else "")
+    def created(self, model: str, prompt: str, *, composite: bool = False) -> Created:
+        """A picture that `model` drew just now, of another one where it is `composite`.
+
+        The prompt stays private unless the settings say otherwise.
+        """
+        return Created(model, self.clock(), prompt if self.settings.include_prompt else "", composite)
 
     def derived(self, parent: Parent, actions: list[str]) -> Derived:
         """An image made just now of `parent`."""

@@ -25,6 +25,8 @@ class Created:
     when: datetime
     prompt: str = ""
     """Empty where it stays private."""
+    composite: bool = False
+    """Whether a picture that somebody brought is part of it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def definition(statement: Statement, media_type: str, title: str, content_id: st
                 {
                     "action": "c2pa.created",
                     "when": when,
-                    "digitalSourceType": TRAINED,
+                    "digitalSourceType": COMPOSITE if statement.composite else TRAINED,
                     "softwareAgent": {"name": statement.model},
                 }
             ]

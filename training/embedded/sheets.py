@@ -46,7 +46,7 @@ SHEETS: dict[str, tuple[int, list[str]]] = {
         [
             *("a cat and a dog", "an apple and a banana", "a lion and a rabbit", "a car and a tree"),
             *("a panda eating watermelon", "a bear with a donut", "a woman with a guitar", "a fox next to a mushroom"),
-            *("a penguin and a snowman", "a boy with a balloon", "a sun and a cloud", "a rocket and a planet"),
+            *("a penguin and a snowman", "a boy with a balloon", "a sun and a cloud", "a rocket and a star"),
         ],
     ),
     "styles": (

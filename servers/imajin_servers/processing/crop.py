@@ -11,6 +11,8 @@ HEAD_ROOM = 0.5
 """Wanted above a face, as a fraction of its height: detectors box brow to chin, hair is above."""
 CHEEK_ROOM = 0.15
 """Wanted beside and below a face, as a fraction of its width and height."""
+TRIM = 0.08
+"""What a face that isn't the most important may lose on each side, as a fraction of its size, rather than be left out."""
 EYE_LINE = 0.42
 """Where the subject's centre goes in an upright cut that has room to choose: a little above the middle."""
 
@@ -108,10 +110,14 @@ def place(
     low, high = focal, focal
     inside: list[Span] = []
     for wide, (start, end) in zip(roomy, bare, strict=True):
-        start, end = max(0.0, start), min(length, end)
-        if max(high, end) - min(low, start) <= window:
-            low, high = min(low, start), max(high, end)
-            inside.append(wide)
+        # Company may lose a little at its edges: detectors box a face with some of what is around it.
+        loose = TRIM * (end - start) if inside else 0.0
+        for trim in (0.0, loose):
+            first, last = max(0.0, start + trim), min(length, end - trim)
+            if max(high, last) - min(low, first) <= window:
+                low, high = min(low, first), max(high, last)
+                inside.append(wide)
+                break
     for start, end in inside:
         before, after = max(0.0, low - max(0.0, start)), max(0.0, min(length, end) - high)
         share = min(1.0, (window - (high - low)) / (before + after)) if before + after else 0.0

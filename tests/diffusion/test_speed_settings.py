@@ -42,3 +42,8 @@ def test_the_denoiser_says_what_it_said(setting: str, tolerance: float) -> None:
     after = pipe.unet(latents, 500, encoder_hidden_states=words).sample
     torch.testing.assert_close(after, before, atol=tolerance, rtol=0)
     assert (pipe.unet.get_memory_footprint() < stored / 2) is (setting == "fp8_weights")
+
+
+def test_what_excludes_each_other_is_said_at_the_start() -> None:
+    with pytest.raises(ValueError, match="exclude each other"):
+        ModelEntry(name="fast", source="", fp8_weights=True, compile_blocks=True)

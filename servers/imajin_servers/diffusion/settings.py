@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from imajin_servers.runtime.credentials.settings import CredentialSettings
@@ -38,6 +38,8 @@ class ModelEntry(BaseModel):
     """A scheduler class of diffusers in place of the model's own, such as `EulerDiscreteScheduler`."""
     default_steps: int = Field(default=30, ge=1, le=150)
     default_guidance_scale: float = Field(default=7.0, ge=0, le=30)
+    prompt_tokens: int = Field(default=512, ge=16, le=512)
+    """Pieces of words that a flow transformer hears of a prompt at most; FLUX.1 schnell was trained on 256."""
     base_sizes: list[tuple[int, int]] = Field(default_factory=list)
     """Width and height in pixels, the size that it draws where none is asked for first; its own size when empty."""
     max_upscale: float = Field(default=2.0, ge=1, le=16)
@@ -48,7 +50,14 @@ class ModelEntry(BaseModel):
     compile_blocks: bool = False
     """Compiles the blocks that repeat, at the first step of each size. The same sums in another order."""
     fp8_weights: bool = False
-    """Keeps the denoiser's weights in 8 bits: half the memory, and pictures that differ."""
+    """Keeps the denoiser's weights in 8 bits: half the memory, and pictures that differ. Not with `compile_blocks`."""
+
+    @model_validator(mode="after")
+    def fast_in_one_way(self) -> ModelEntry:
+        """Weights that change their type at each step can't be compiled."""
+        if self.fp8_weights and self.compile_blocks:
+            raise ValueError("fp8_weights and compile_blocks exclude each other")
+        return self
 
 
 class LoraEntry(BaseModel):

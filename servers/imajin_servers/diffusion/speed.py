@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from imajin_servers.diffusion.settings import ModelEntry
+if TYPE_CHECKING:
+    from imajin_servers.diffusion.settings import ModelEntry
 
 
 def hasten(pipe: Any, entry: ModelEntry, backend: str = "inductor") -> None:

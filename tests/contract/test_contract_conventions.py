@@ -100,8 +100,11 @@ def fields(message: Descriptor) -> list[tuple[str, int, int, str, str]]:
 
 
 def test_the_orchestrator_takes_all_that_the_diffusion_server_takes() -> None:
-    shared = fields(diffusion_pb2.GenerateRequest.DESCRIPTOR)
-    assert fields(orchestrator_pb2.GenerateRequest.DESCRIPTOR)[: len(shared)] == shared
+    shared = set(fields(diffusion_pb2.GenerateRequest.DESCRIPTOR))
+    assert shared <= set(fields(orchestrator_pb2.GenerateRequest.DESCRIPTOR))
+    # An edit takes them too, and its own from 101 on.
+    edit = set(fields(diffusion_pb2.EditSpec.DESCRIPTOR))
+    assert {field for field in edit if field[1] < 100} == shared
 
 
 def test_the_stream_of_an_analysis_takes_what_the_analysis_takes() -> None:

@@ -135,4 +135,6 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         "",
         [one, LoraEntry(name="only-b", source="", models=["b"])],
     )
+    for change in ("fuse_projections", "compile_blocks"):
+        assert known.loras_of(known.models[1].model_copy(update={change: True})) == []
     assert [[lora.name for lora in known.loras_of(model)] for model in known.models] == [["ink"], ["ink", "only-b"]]

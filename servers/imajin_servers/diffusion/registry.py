@@ -60,7 +60,9 @@ class Registry:
         )
 
     def loras_of(self, model: ModelEntry) -> list[LoraEntry]:
-        """The adapters that are for `model`."""
+        """The adapters that are for `model`; none where its layers are fused or compiled, which would not hear them."""
+        if model.fuse_projections or model.compile_blocks:
+            return []
         return [lora for lora in self.loras if not lora.models or model.name in lora.models]
 
     def lora(self, name: str, model: ModelEntry) -> LoraEntry:

@@ -234,7 +234,7 @@ class Family:
         """Latents of each of ORDERS, alone."""
         return [self.alone(one).latents for one in ORDERS]
 
-    def plain(self, order: Order, output: str) -> Any:
+    def plain(self, order: Order, output: str, **more: Any) -> Any:
         return self.pipe(
             prompt=order.prompt,
             width=order.width,
@@ -243,6 +243,7 @@ class Family:
             generator=torch.Generator("cpu").manual_seed(order.seed),
             output_type=output,
             **self.told(order),
+            **more,
         ).images[0]
 
     def begun(self, order: Order) -> Run:
@@ -305,6 +306,15 @@ def test_alone_it_gives_the_bits_of_the_plain_pipeline(family: Family, changes: 
 def test_a_negative_prompt_is_heard_where_the_run_is_guided_by_it(family: Family) -> None:
     one, other = (family.alone(order(negative_prompt=words)).latents for words in ("", "blurry cat"))
     assert torch.equal(one, other) != family.stepwise.guides(order())
+
+
+def test_a_model_hears_as_much_of_a_prompt_as_it_was_trained_on(family: Family) -> None:
+    entry = registry.embedded().model_copy(update={"prompt_tokens": 16})
+    wish = order("a red car " * 12, model=entry)
+    run = family.alone(wish)
+    assert run.conditioning.embeddings.shape[1] <= 16
+    plain = family.plain(wish, "np", max_sequence_length=16)
+    assert np.array_equal(family.stepwise.decode(run.latents), (plain * 255).round().astype(np.uint8))
 
 
 ORDERS = [

@@ -24,7 +24,9 @@ class StepwiseFlux(StepwiseTokens):
 
     def hear(self, order: Order, prompt: str) -> Conditioning:
         """The prompt through both text encoders, with the places of its words and of the picture's patches."""
-        embeddings, pooled, places = self.pipe.encode_prompt(prompt, device=self.device)
+        embeddings, pooled, places = self.pipe.encode_prompt(
+            prompt, device=self.device, max_sequence_length=order.model.prompt_tokens
+        )
         return self.conditioning(order, embeddings, pooled, places)
 
     def conditioning(

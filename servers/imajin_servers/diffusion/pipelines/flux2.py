@@ -47,7 +47,9 @@ class StepwiseFlux2(StepwiseTokens):
 
     def hear(self, order: Order, prompt: str) -> Conditioning:
         """The prompt through the text encoder, with the places of its words and of the picture's patches."""
-        embeddings, places = self.pipe.encode_prompt(prompt, device=self.device)
+        embeddings, places = self.pipe.encode_prompt(
+            prompt, device=self.device, max_sequence_length=order.model.prompt_tokens
+        )
         width, height = self.drawn_size(order)
         empty = torch.empty(1, 1, height // self.cell, width // self.cell)
         return Conditioning(

@@ -20,7 +20,9 @@ class StepwiseQwen(StepwiseTokens):
 
     def hear(self, order: Order, prompt: str) -> Conditioning:
         """The prompt through the language model: alone it needs no mask."""
-        embeddings, _ = self.pipe.encode_prompt(prompt, device=self.device, max_sequence_length=512)
+        embeddings, _ = self.pipe.encode_prompt(
+            prompt, device=self.device, max_sequence_length=order.model.prompt_tokens
+        )
         return Conditioning(embeddings)
 
     def extras(self, runs: Sequence[Run], heard: Sequence[Conditioning]) -> dict[str, Any]:

@@ -36,7 +36,12 @@ class StepwiseZImage(StepwiseFlow):
 
     def hear(self, order: Order, prompt: str) -> Conditioning:
         """The prompt through the language model."""
-        embeddings, _ = self.pipe.encode_prompt(prompt, device=self.device, do_classifier_free_guidance=False)
+        embeddings, _ = self.pipe.encode_prompt(
+            prompt,
+            device=self.device,
+            do_classifier_free_guidance=False,
+            max_sequence_length=order.model.prompt_tokens,
+        )
         return Conditioning(embeddings[0].unsqueeze(0))
 
     def shape(self, run: Run) -> Hashable:

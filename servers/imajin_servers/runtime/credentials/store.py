@@ -121,10 +121,11 @@ class Credentials:
         import c2pa
 
         try:
-            with c2pa.Reader(media_type, io.BytesIO(file), manifest, context=self.context) as reader:
+            reader = c2pa.Reader.try_create(media_type, io.BytesIO(file), manifest, context=self.context)
+            if reader is None:
+                return None
+            with reader:
                 return report(json.loads(reader.json()))
-        except c2pa.C2paError.ManifestNotFound:
-            return None
         except (c2pa.C2paError, ValueError) as error:
             return Report.broken(str(error))
 

@@ -119,11 +119,11 @@ def laid(amplitudes: Complex, size: tuple[int, int], place: Place) -> Numbers:
     """What `tile` gives, repeated over `size` (width, height) for tiles of any sides at any place."""
     table = np.zeros((2 * REACH + 1, REACH + 1), np.complex64)
     table[DOWN + REACH, ACROSS] = amplitudes / np.float32(np.sqrt(COUNT / 2))
-    down = np.conj(wave(np.arange(-REACH, REACH + 1), size[1], place.period_y, place.origin_y))
-    across = np.conj(wave(np.arange(REACH + 1), size[0], place.period_x, place.origin_x))
-    summed = down.T @ table
-    sums: Numbers = summed.real @ across.real - summed.imag @ across.imag
-    return sums
+    # Conjugates of both, for `wave` gives what a carrier is found by, not the carrier.
+    down = wave(np.arange(-REACH, REACH + 1), size[1], place.period_y, place.origin_y)
+    across = wave(np.arange(REACH + 1), size[0], place.period_x, place.origin_x)
+    summed: Complex = down.T @ np.conj(table)
+    return np.asarray(summed.real @ across.real - summed.imag @ across.imag, np.float32)
 
 
 def wave(numbers: NDArray[np.int64], length: int, period: float, origin: float) -> Complex:

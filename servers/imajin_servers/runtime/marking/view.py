@@ -36,9 +36,10 @@ def view(image: Image.Image) -> View:
     if scale < 1:
         size = round(image.width * scale), round(image.height * scale)
         image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    light = np.asarray(image, np.float32) @ LUMA
-    quick = light - mean_around(light, SLOW)
-    activity = np.sqrt(np.maximum(mean_around(quick * quick, NEAR), 0, dtype=np.float32))
+    light: Numbers = np.asarray(image, np.float32) @ LUMA
+    quick: Numbers = light - mean_around(light, SLOW)
+    loud: Numbers = np.square(quick)
+    activity = np.sqrt(np.maximum(mean_around(loud, NEAR), 0, dtype=np.float32))
     signal: Numbers = np.clip(quick / (activity + np.float32(QUIET)), -LOUDEST, LOUDEST)
     return View(signal, activity, light, scale)
 

@@ -212,6 +212,22 @@ def test_derivatives(http: httpx.Client, source: str) -> None:
         picture(image)
 
 
+def test_derivatives_for_a_page(http: httpx.Client, source: str) -> None:
+    page = {"alt": "An apple", "sizes": "50vw", "urlPrefix": "/images/"}
+    asked = {"imageData": source, "widths": [160, 320], "formats": ["webp"], "targetQuality": 60, "page": page}
+    body = http.post("/derivatives", json=asked).json()
+    assert all(image["score"] >= 60 for image in body["derivatives"])
+    names = [image["fileName"] for image in body["derivatives"]]
+    assert all(f"/images/{name}" in body["page"]["html"] for name in names)
+    assert body["page"]["sources"][0]["type"] == "image/webp"
+    assert body["metadata"]["thumbHash"]
+    wrong = http.post(
+        "/derivatives/clip-focal",
+        json={"imageData": source, "width": 64, "height": 64, "quality": 80, "targetQuality": 60},
+    )
+    assert wrong.status_code == 400
+
+
 def test_clip_focal(http: httpx.Client, source: str) -> None:
     request = {"imageData": source, "width": 200, "height": 300, "focalPoint": {"x": 0.9, "y": 0.5}}
     body = http.post("/derivatives/clip-focal", json=request).json()

@@ -164,7 +164,9 @@ async def read_form(
     """
     parsed = Request(request.scope, body.next_message)
     try:
-        form = await parsed.form(max_files=1 + len(set(small_files(target).values())), max_fields=100, max_part_size=FORM_PART_BYTES)
+        form = await parsed.form(
+            max_files=1 + len(set(small_files(target).values())), max_fields=100, max_part_size=FORM_PART_BYTES
+        )
     except HTTPException as error:
         raise malformed(f"the form can't be read: {error.detail}") from None
     incoming.form = form

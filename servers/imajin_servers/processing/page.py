@@ -67,7 +67,8 @@ def page(files: Sequence[File], place: Place, thumb_hash: str = "") -> Page:
         by_format.setdefault(file.format, []).append(file)
     plain = min(by_format, key=WIDELY_KNOWN.index)
     weights = {each: sum(file.size_bytes for file in by_format[each]) for each in by_format}
-    better = sorted((each for each in by_format if weights[each] < weights[plain]), key=lambda each: weights[each])
+    lighter: list[Encoding] = [each for each in by_format if weights[each] < weights[plain]]
+    better: list[Encoding] = sorted(lighter, key=lambda each: weights[each])
     sources = tuple(
         Source(f"image/{each}", ", ".join(f"{address(file, place)} {file.width}w" for file in by_format[each]))
         for each in (*better, plain)

@@ -105,7 +105,7 @@ async def test_what_is_drawn_and_all_that_is_made_of_it_is_known(stub: Any) -> N
     assert found.mark.found
     assert found.mark.content_id == found.manifest.content_id == result.credentials.content_id
 
-    made, cut = await crop(stub, pb.ClipFocalSpec(width=200, height=180), drawn)
+    made, cut = await crop(stub, pb.ClipFocalSpec(width=400, height=360), drawn)
     assert made.credentials.manifest
     assert made.credentials.content_id == result.credentials.content_id
     found = await verdict(stub, cut)

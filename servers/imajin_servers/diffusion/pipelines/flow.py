@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -91,7 +91,8 @@ class StepwiseFlow(Stepwise):
         """Where the velocity would end if it stayed as it is; made for previews only."""
         if not run.order.preview_interval or not isinstance(run.scheduler, FlowMatchEulerDiscreteScheduler):
             return super().clean(run, prediction, moved)
-        guess: torch.Tensor = run.latents - run.scheduler.sigmas[run.step] * prediction
+        sigma = cast(torch.Tensor, run.scheduler.sigmas)[run.step]
+        guess: torch.Tensor = run.latents - sigma * prediction
         return guess
 
     @torch.inference_mode()

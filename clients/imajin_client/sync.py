@@ -167,7 +167,7 @@ class Client(Twin[AsyncClient]):
 
     def close(self) -> None:
         """Closes the connections and ends the thread; calls under way are cancelled."""
-        if not self._portal.loop.is_closed():
+        if not self._portal.ending:
             self._portal.run(self._target.close())
             self._portal.close()
 

@@ -28,14 +28,13 @@ class Portal:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.lock = threading.Lock()
+        self.ending = False
         self.thread = threading.Thread(target=self.loop.run_forever, name="imajin-client", daemon=True)
         self.thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for `coroutine`. An interrupt (Ctrl-C) cancels it, waits until it has let go, and is raised."""
-        if self.loop.is_closed():
-            coroutine.close()
-            raise RuntimeError("the client is closed")
         outcome: Future[T] = Future()
         tasks: list[asyncio.Task[T]] = []
 
@@ -43,7 +42,12 @@ class Portal:
             tasks.append(self.loop.create_task(coroutine))
             tasks[0].add_done_callback(functools.partial(pass_on, outcome))
 
-        self.loop.call_soon_threadsafe(begin)
+        # What begins before the end is ended by it; nothing may begin behind it and wait for ever.
+        with self.lock:
+            if self.ending:
+                coroutine.close()
+                raise RuntimeError("the client is closed")
+            self.loop.call_soon_threadsafe(begin)
         try:
             return outcome.result()
         except BaseException:
@@ -53,11 +57,23 @@ class Portal:
             raise
 
     def close(self) -> None:
-        """Ends the loop and its thread."""
-        self.run(self.loop.shutdown_asyncgens())
+        """Cancels what still runs, and ends the loop and its thread."""
+        with self.lock:
+            if self.ending:
+                return
+            self.ending = True
+        asyncio.run_coroutine_threadsafe(self.end(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+    async def end(self) -> None:
+        """Cancels every task but this one and waits until they have let go."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self.loop.shutdown_asyncgens()
 
 
 def pass_on(outcome: Future[T], task: asyncio.Task[T]) -> None:

@@ -93,7 +93,14 @@ async def supervise(command: Sequence[str], lease: AsyncLease, card: Device | No
     }
     if card is not None and not card.simulated:
         environment["CUDA_VISIBLE_DEVICES"] = lease.device_id
-    child = await asyncio.create_subprocess_exec(*command, env=environment)
+    starting = asyncio.create_task(asyncio.create_subprocess_exec(*command, env=environment))
+    try:
+        child = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # asyncio would kill what is half started; it may have begun to work already.
+        child = await starting
+        await end(child, asyncio.create_task(child.wait()), GRACE_SECONDS)
+        raise
     ended = asyncio.create_task(child.wait())
     revoked = asyncio.create_task(lease.revoked.wait())
     try:

@@ -413,7 +413,7 @@ def main() -> int:
     parser.add_argument("--judge-minutes", type=float, default=8)
     parser.add_argument("--judge-only", action="store_true", help="train the judge, print its accuracy and stop")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=float, default=5.0)
+    parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     args = parser.parse_args()

@@ -21,8 +21,8 @@ def load(directory: Path, threads: int = 1) -> DiffusionPipeline:
 
 
 def draw(
-    pipeline: DiffusionPipeline, prompts: list[str], size: tuple[int, int] = (256, 256), seed: int = 0, steps: int = 20, guidance: float = 5.0,
-    rescale: float = 0.5, batch: int = 8,
+    pipeline: DiffusionPipeline, prompts: list[str], size: tuple[int, int] = (256, 256), seed: int = 0, steps: int = 20, guidance: float = 3.5,
+    rescale: float = 0.0, batch: int = 8,
 ) -> list[Image.Image]:  # fmt: skip
     """One picture (width, height = `size`) a prompt; prompt i is drawn with seed + i whatever the batch."""
     out: list[Image.Image] = []
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("W", "H"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=float, default=5.0)
+    parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("prompts", nargs="+")
     args = parser.parse_args()
     pictures = draw(load(args.dir), args.prompts, tuple(args.size), args.seed, args.steps, args.guidance)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image as Pillow
 from typer.testing import CliRunner
 
+from imajin.common.v1 import image_pb2
 from imajin_client.command import app, checks
 from imajin_client.command.checks import face_model, image_model, whole
 from imajin_client.command.output import HINTS
@@ -138,9 +139,17 @@ def test_generate_takes_a_canvas_of_noise(doubles: Any, imajin: Imajin) -> None:
 
 
 def test_a_file_of_another_format_is_refused(imajin: Imajin) -> None:
-    result = imajin("generate", "a panda", "-o", "panda.png", status=2)
+    result = imajin("generate", "a panda", "--format", "webp", "-o", "panda.png", status=2)
     assert "the image is webp" in result.stderr
     assert not Path("panda.png").exists()
+
+
+def test_the_ending_of_the_file_asks_for_its_format(doubles: Any, imajin: Imajin) -> None:
+    imajin("generate", "a panda", "-o", "panda.jpeg", status=2)  # the double answers WebP whatever it is asked for
+    imajin("generate", "a panda", "-o", "panda.webp")
+    imajin("generate", "a panda", "-o", ".")
+    formats = [request.format for request in doubles.asked["Generate"]]
+    assert formats == [image_pb2.IMAGE_FORMAT_JPEG, image_pb2.IMAGE_FORMAT_WEBP, image_pb2.IMAGE_FORMAT_UNSPECIFIED]
 
 
 def test_words_come_from_stdin(imajin: Imajin) -> None:

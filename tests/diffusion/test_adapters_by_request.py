@@ -27,6 +27,9 @@ SMALL: dict[str, Any] = {"width": 96, "height": 64, "format": image_pb2.IMAGE_FO
 def plain() -> Any:
     pipe = DiffusionPipeline.from_pretrained(EMBEDDED, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
+    # As the engine holds them: weights that could be trained take other kernels at so small a size.
+    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+        part.requires_grad_(False)
     return pipe
 
 

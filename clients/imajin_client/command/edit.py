@@ -10,10 +10,10 @@ import typer
 
 from imajin_client.client import AsyncClient
 from imajin_client.command import drawing, output
-from imajin_client.command.files import read_image
+from imajin_client.command.files import format_for, read_image
 from imajin_client.command.running import run
 from imajin_client.editing import EditOptions
-from imajin_client.names import Format, Scheduler, Style
+from imajin_client.names import Scheduler, Style
 
 
 def edit(
@@ -36,7 +36,7 @@ def edit(
     seed: Annotated[int | None, typer.Option(help="Seed of the noise.")] = None,
     scheduler: drawing.Scheduler = "",
     lora: drawing.Lora = None,
-    format: Annotated[str, typer.Option(help="png, jpeg, webp or avif.")] = "",
+    format: Annotated[str, typer.Option(help="png, jpeg, webp or avif; by the ending of --out otherwise.")] = "",
     text: Annotated[str, typer.Option(help="Text to draw over the image.")] = "",
     watermark: Annotated[str | None, typer.Option(help="Visible mark; empty for the server's default text.")] = None,
     previews: Annotated[Path | None, typer.Option(help="Folder for a preview of each step.")] = None,
@@ -59,7 +59,7 @@ def edit(
         seed=seed,
         scheduler=cast("Scheduler | None", scheduler or None),
         loras=drawing.loras(lora),
-        format=cast("Format | None", format or None),
+        format=format_for(format, out),
         text_overlay=text or None,
         watermark=watermark,
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import cast
 
 from imajin_client.images import EXTENSIONS, Image, ImageSource
+from imajin_client.names import Format
 
 ENDINGS = {*EXTENSIONS.values(), ".jpeg"}
 
@@ -15,6 +17,13 @@ def read_image(given: str) -> ImageSource:
     if given == "-":
         return sys.stdin.buffer.read()
     return Path(given)
+
+
+def format_for(given: str, out: str) -> Format | None:
+    """The format that was asked for: by name, else by the ending of the file that is to be written."""
+    endings = {ending: name for name, ending in EXTENSIONS.items()} | {".jpeg": "jpeg"}
+    named = given or ("" if Path(out).is_dir() else endings.get(Path(out).suffix.lower(), ""))
+    return cast("Format | None", named or None)
 
 
 def write_image(image: Image, out: str, *, default: str) -> Path | None:

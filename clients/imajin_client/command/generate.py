@@ -10,9 +10,10 @@ import typer
 
 from imajin_client.client import AsyncClient
 from imajin_client.command import drawing, output
+from imajin_client.command.files import format_for
 from imajin_client.command.running import run
 from imajin_client.generating import GenerateOptions, TextOverlay
-from imajin_client.names import Anchor, Format, Scheduler, Style
+from imajin_client.names import Anchor, Scheduler, Style
 
 
 def generate(
@@ -29,7 +30,7 @@ def generate(
     noise_canvas: Annotated[str, typer.Option(help="WxH: the field of noise that it takes the centre of.")] = "",
     scheduler: drawing.Scheduler = "",
     lora: drawing.Lora = None,
-    format: Annotated[str, typer.Option(help="png, jpeg, webp or avif.")] = "",
+    format: Annotated[str, typer.Option(help="png, jpeg, webp or avif; by the ending of --out otherwise.")] = "",
     text: Annotated[str, typer.Option(help="Text to draw over the image.")] = "",
     text_position: Annotated[str, typer.Option(help="Where: top-left, top, ..., bottom-right.")] = "",
     watermark: Annotated[str | None, typer.Option(help="Visible mark; empty for the server's default text.")] = None,
@@ -54,7 +55,7 @@ def generate(
         scheduler=cast("Scheduler | None", scheduler or None),
         loras=drawing.loras(lora),
         noise_canvas=drawing.canvas(noise_canvas),
-        format=cast("Format | None", format or None),
+        format=format_for(format, out),
         text_overlay=TextOverlay(text, position=cast("Anchor | None", text_position or None)) if text else None,
         watermark=watermark,
         skip_processing=raw,

@@ -21,14 +21,15 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from imajin_servers.processing import lineage
-from imajin_servers.processing.decode import Picture, decode, inspect_raw
 from imajin_servers.processing.encode import Recipe
+from imajin_servers.processing.picture import Picture, decoded
 from imajin_servers.processing.pipeline import Resized
 from imajin_servers.processing.settings import Encoders, Limits
 from imajin_servers.runtime import marking
 from imajin_servers.runtime.credentials.sealing import Provenance, Seal
 from imajin_servers.runtime.credentials.settings import CredentialSettings
 from imajin_servers.runtime.credentials.statements import Created
+from imajin_servers.runtime.decoding.decode import inspect_raw
 from imajin_servers.runtime.marking import code
 from imajin_servers.runtime.marking.carriers import coded
 from imajin_servers.runtime.marking.detect import likely_periods, measured, weighed
@@ -190,7 +191,7 @@ def derivatives(base: Image.Image, seal: Seal) -> list[list[object]]:
     said = Provenance(True, f"{ID:08x}", manifest)
 
     def make(*, with_credentials: bool) -> int:
-        picture = decode(source)
+        picture = decoded(source)
         if with_credentials:
             picture = Picture(picture.pixels, source, lineage.of(picture, said, seal))
         total = 0

@@ -33,12 +33,13 @@ from imajin.processing.v1 import processing_pb2_grpc as pb_grpc
 from imajin_client.up.programs import TUNING
 from imajin_servers.processing.__main__ import build
 from imajin_servers.processing.crop import plan
-from imajin_servers.processing.decode import decode, inspect, inspect_raw
 from imajin_servers.processing.encode import Recipe
+from imajin_servers.processing.picture import decoded
 from imajin_servers.processing.pipeline import Cropped, Output, Resized, Work, make
 from imajin_servers.processing.settings import Encoders, Limits, ProcessingSettings
 from imajin_servers.processing.work import Workshop
 from imajin_servers.runtime.channels import connect
+from imajin_servers.runtime.decoding.decode import inspect, inspect_raw
 from imajin_servers.runtime.errors import ImageTooLarge
 from imajin_servers.runtime.images import chunks
 from imajin_servers.runtime.server import OPTIONS, Lifetime
@@ -113,7 +114,7 @@ class Ours:
                 source = await bench.run(inspect_raw, data, WIDTH, HEIGHT, Limits())
             else:
                 source = await bench.run(inspect, data, Limits())
-            image = await bench.run(decode, source)
+            image = await bench.run(decoded, source)
             outputs = [Output(number, str(number), work) for number, work in enumerate(works)]
             files = {item.output.index: item.file.data async for item in make(outputs, image, self.encoders, bench)}
             return [files[number] for number in range(len(works))]

@@ -20,10 +20,10 @@ from collections.abc import Callable
 
 import atheris
 
-with atheris.instrument_imports(include=["imajin_servers.processing"]):
-    from imajin_servers.processing.containers import sniff
-    from imajin_servers.processing.decode import Source, decode, inspect
-    from imajin_servers.processing.settings import Limits
+with atheris.instrument_imports(include=["imajin_servers.runtime.decoding"]):
+    from imajin_servers.runtime.decoding.containers import sniff
+    from imajin_servers.runtime.decoding.decode import Source, decode, inspect
+    from imajin_servers.runtime.decoding.limits import Limits
     from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge
 
 LIMITS = Limits(pixels=1_000_000)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import pytest
 from PIL import Image
 
-from imajin_servers.processing.containers import Header
-from imajin_servers.processing.decode import Picture, Source
 from imajin_servers.processing.encode import Encoded, Recipe
+from imajin_servers.processing.picture import Picture
 from imajin_servers.processing.pipeline import Made, Output, Resized, make
 from imajin_servers.processing.settings import Encoders
 from imajin_servers.processing.work import Workshop
+from imajin_servers.runtime.decoding.containers import Header
+from imajin_servers.runtime.decoding.decode import Source
 
 PICTURE = Picture(Image.new("RGB", (64, 64)), Source(Header("png", 64, 64), b"", (), 0))
 

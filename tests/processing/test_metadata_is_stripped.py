@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from imajin_servers.processing.containers import sniff
-from imajin_servers.processing.containers.av1 import frame_sizes
-from imajin_servers.processing.decode import decode, inspect
-from imajin_servers.processing.settings import Limits
+from imajin_servers.runtime.decoding.containers import sniff
+from imajin_servers.runtime.decoding.containers.av1 import frame_sizes
+from imajin_servers.runtime.decoding.decode import decode, inspect
+from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.errors import ImageInvalid
 
 SECRET = b"52.5163,13.3777-secret"
@@ -150,7 +150,7 @@ def test_the_turn_that_a_photograph_needs_outlives_its_metadata(
     clean = sniff(data).strip(data).data
     after = decode(inspect(clean, Limits()))
     assert (before.width, before.height) == ((120, 160) if orientation >= 5 else (160, 120))
-    assert np.array_equal(np.asarray(before.pixels), np.asarray(after.pixels))
+    assert np.array_equal(np.asarray(before), np.asarray(after))
     assert SECRET not in clean
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
-from imajin_servers.processing.decode import Picture, decode, inspect
 from imajin_servers.processing.encode import Recipe, encode
 from imajin_servers.processing.resize import resize
-from imajin_servers.processing.settings import Encoders, Limits
+from imajin_servers.processing.settings import Encoders
+from imajin_servers.runtime.decoding.decode import decode, inspect
+from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.errors import ImageInvalid
 
 ORANGE = (230, 120, 40)
@@ -24,12 +25,12 @@ def file_of(image: Image.Image, format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def opened(data: bytes) -> Picture:
+def opened(data: bytes) -> Image.Image:
     return decode(inspect(data, Limits()))
 
 
-def centre(picture: Picture) -> tuple[int, ...]:
-    value = picture.pixels.getpixel((picture.width // 2, picture.height // 2))
+def centre(picture: Image.Image) -> tuple[int, ...]:
+    value = picture.getpixel((picture.width // 2, picture.height // 2))
     assert isinstance(value, tuple)
     return value
 
@@ -72,7 +73,7 @@ def plain(mode: str, colour: object) -> Image.Image:
 )
 def test_every_mode_comes_out_as_rgb_or_rgba(data: bytes, mode: str, colour: tuple[int, ...]) -> None:
     picture = opened(data)
-    assert picture.pixels.mode == mode
+    assert picture.mode == mode
     assert near(centre(picture), colour)
 
 
@@ -89,7 +90,7 @@ def test_png_pixels_are_those_that_pillow_finds(astronaut: Image.Image, mode: st
     if mode == "RGBA":
         image.putalpha(astronaut.getchannel(1))
     data = file_of(image.crop((3, 5, 260, 300)), "PNG")
-    assert np.array_equal(np.asarray(opened(data).pixels), np.asarray(Image.open(io.BytesIO(data))))
+    assert np.array_equal(np.asarray(opened(data)), np.asarray(Image.open(io.BytesIO(data))))
 
 
 def test_a_png_with_a_damaged_piece_is_refused(astronaut: Image.Image) -> None:
@@ -103,7 +104,7 @@ def test_sixteen_bit_colour_is_narrowed(photographs: object) -> None:
     import struct
     import zlib
 
-    from imajin_servers.processing.containers.png import SIGNATURE, chunk
+    from imajin_servers.runtime.decoding.containers.png import SIGNATURE, chunk
 
     row = b"\0" + struct.pack(">HHH", 0xE6FF, 0x7800, 0x2800) * 40
     data = (
@@ -117,7 +118,7 @@ def test_sixteen_bit_colour_is_narrowed(photographs: object) -> None:
 
 def test_cmyk_comes_out_in_its_colours() -> None:
     picture = opened(file_of(plain("CMYK", (0, 255, 255, 0)), "JPEG", quality=95))
-    assert picture.pixels.mode == "RGB"
+    assert picture.mode == "RGB"
     red, green, blue = centre(picture)
     assert red > 200
     assert max(green, blue) < 60
@@ -237,7 +238,7 @@ def test_what_is_encoded_carries_no_metadata(format: str, photographs: object, a
     exif = Image.Exif()
     exif[0x010F] = "secret"
     source = file_of(astronaut, "PNG", exif=exif, icc_profile=swapped_profile(), dpi=(300, 300))
-    made = encode(opened(source).pixels, Recipe(format), Encoders())  # type: ignore[arg-type]
+    made = encode(opened(source), Recipe(format), Encoders())  # type: ignore[arg-type]
     again = inspect(made.data, Limits())
     assert again.removed == ()
     assert b"secret" not in made.data
@@ -250,5 +251,5 @@ def test_a_higher_quality_is_nearer_to_the_original_and_larger(astronaut: Image.
         assert len(low.data) < len(high.data)
         assert (low.quality, high.quality) == (30, 90)
         original = np.asarray(astronaut, np.float64)
-        errors = [np.square(np.asarray(opened(made.data).pixels) - original).mean() for made in (low, high)]
+        errors = [np.square(np.asarray(opened(made.data)) - original).mean() for made in (low, high)]
         assert errors[1] < errors[0]

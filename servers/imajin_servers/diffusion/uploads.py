@@ -13,11 +13,15 @@ from imajin.common.v1 import image_pb2
 from imajin_servers.diffusion.settings import UploadSettings
 from imajin_servers.diffusion.sources import Source, prepared
 from imajin_servers.runtime import images
+from imajin_servers.runtime.decoding.containers import FileFormat
+from imajin_servers.runtime.decoding.decode import decode, looked_at
+from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge, InvalidArgument, QueueFull, Violation
-from imajin_servers.runtime.pictures import Limits, picture
 from imajin_servers.runtime.uploads import Bounds
 
 SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
+FORMATS: tuple[FileFormat, ...] = ("png", "jpeg", "webp", "avif")
+"""What a picture or a mask may be a file of: no GIF, whose few colours make a poor beginning."""
 READERS = 2
 """Pictures that are decoded at a time: each takes several times its pixels."""
 
@@ -60,7 +64,7 @@ class Uploads:
         self.settings = settings
         self.held = 0
         self.readers = asyncio.Semaphore(READERS)
-        self.limits = Limits(settings.max_pixels)
+        self.limits = Limits(bytes=settings.max_bytes, pixels=settings.max_pixels, animated=False)
 
     @property
     def bounds(self) -> Bounds:
@@ -100,6 +104,16 @@ def masked(data: bytes, limits: Limits) -> Image.Image:
         raise ImageTooLarge(f"the mask: {error.message}", metadata=error.metadata) from error
     except ImageInvalid as error:
         raise ImageInvalid(f"the mask: {error.message}", metadata=error.metadata) from error
+
+
+def picture(upload: images.Image, limits: Limits) -> Image.Image:
+    """The image in `upload`, upright RGB; what is see-through lies on white. Raises ImageInvalid and ImageTooLarge. Blocking."""
+    image = decode(looked_at(upload, limits, FORMATS))
+    if image.mode == "RGB":
+        return image
+    ground = Image.new("RGB", image.size, "white")
+    ground.paste(image, mask=image)
+    return ground
 
 
 def size(wish: Wish, image: Image.Image) -> tuple[int, int]:

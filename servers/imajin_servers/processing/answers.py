@@ -11,10 +11,10 @@ from imajin.processing.v1 import page_pb2
 from imajin.processing.v1 import processing_pb2 as pb
 from imajin_servers.processing import derivatives
 from imajin_servers.processing.crop import Box
-from imajin_servers.processing.decode import Picture
 from imajin_servers.processing.focal.point import Focus
 from imajin_servers.processing.operations import Operation
 from imajin_servers.processing.page import File, Place, page
+from imajin_servers.processing.picture import Picture
 from imajin_servers.processing.pipeline import Made
 from imajin_servers.processing.settings import Encoding, FamilySettings
 from imajin_servers.runtime.credentials.sealing import NOTHING

@@ -12,10 +12,10 @@ from typing import IO, Any
 from PIL import Image
 
 from imajin_servers.processing import metrics, quality, wanted
-from imajin_servers.processing.containers import FileFormat
 from imajin_servers.processing.settings import Encoders, Encoding
 from imajin_servers.processing.ssimulacra import Original
 from imajin_servers.runtime.credentials.sealing import NOTHING, Attached
+from imajin_servers.runtime.decoding.containers import FileFormat
 
 
 @dataclass(frozen=True)

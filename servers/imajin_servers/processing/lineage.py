@@ -25,7 +25,8 @@ from imajin_servers.runtime.errors import InvalidArgument
 from imajin_servers.runtime.marking import Place
 
 if TYPE_CHECKING:
-    from imajin_servers.processing.decode import Picture, Source
+    from imajin_servers.processing.picture import Picture
+    from imajin_servers.runtime.decoding.decode import Source
 
 ID_DIGITS = 8
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imajin_servers.processing import crop, derivatives
-from imajin_servers.processing.decode import Picture
 from imajin_servers.processing.encode import Recipe
 from imajin_servers.processing.focal.point import Focus
+from imajin_servers.processing.picture import Picture
 from imajin_servers.processing.pipeline import Cleaned, Cropped, Output, Resized, Work
 from imajin_servers.processing.settings import ProcessingSettings
 from imajin_servers.runtime.errors import InvalidArgument

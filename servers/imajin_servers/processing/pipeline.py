@@ -10,9 +10,9 @@ from typing import Protocol
 from PIL import Image
 
 from imajin_servers.processing.crop import Cut
-from imajin_servers.processing.decode import Picture
 from imajin_servers.processing.encode import Encoded, Recipe, encode
 from imajin_servers.processing.lineage import finished
+from imajin_servers.processing.picture import Picture
 from imajin_servers.processing.resize import resize
 from imajin_servers.processing.settings import Encoders
 from imajin_servers.processing.work import Bench

@@ -13,10 +13,10 @@ from imajin.processing.v1 import processing_pb2 as pb
 from imajin.processing.v1 import processing_pb2_grpc as pb_grpc
 from imajin.processing.v1 import verify_pb2
 from imajin_servers.processing import answers, derivatives, lineage, marks, operations, verifying
-from imajin_servers.processing.decode import Picture, decode
 from imajin_servers.processing.encode import Recipe
 from imajin_servers.processing.focal.locate import given, locate
 from imajin_servers.processing.focal.point import FaceFinder, Focus
+from imajin_servers.processing.picture import Picture, decoded
 from imajin_servers.processing.pipeline import Cropped, Made, Output, make
 from imajin_servers.processing.placeholder import thumb_hash
 from imajin_servers.processing.settings import Encoding, ProcessingSettings
@@ -201,7 +201,7 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                 del whole
                 bench.hold(source.decoded_bytes)
                 began = time.perf_counter()
-                picture = await bench.run(decode, source)
+                picture = await bench.run(decoded, source)
                 picture = replace(picture, lineage=await bench.run(self.lineage, picture, spec))
                 yield Opened(spec, bench, picture, (time.perf_counter() - began) * 1000)
 

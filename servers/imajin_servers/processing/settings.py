@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from imajin_servers.runtime.credentials.settings import CredentialSettings
+from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.settings import ServerSettings
 
 Encoding = Literal["png", "jpeg", "webp", "avif"]
@@ -42,21 +43,6 @@ FAMILIES = {
     "og": FamilySettings(widths=[600, 1200], formats=["jpeg", "webp"]),
     "content": FamilySettings(widths=[320, 640, 1024, 1536]),
 }
-
-
-class Limits(BaseModel):
-    """What is refused before anything is decoded."""
-
-    bytes: int = Field(default=20_000_000, ge=1)
-    """Length of an encoded image."""
-    raw_bytes: int = Field(default=150_000_000, ge=1)
-    """Length of bare pixels, which come from our own servers."""
-    pixels: int = Field(default=50_000_000, ge=1)
-    """Width times height."""
-    side: int = Field(default=16_383, ge=1, le=65_535)
-    """Width or height; no WebP holds more than 16383."""
-    animated: bool = True
-    """An animated image is taken by its first frame; without this it is refused."""
 
 
 class Encoders(BaseModel):

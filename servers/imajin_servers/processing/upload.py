@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Generic
 
-from imajin.common.v1 import image_pb2
-from imajin_servers.processing.decode import Source, inspect, inspect_raw
-from imajin_servers.processing.settings import Limits
 from imajin_servers.processing.work import Reserve
 from imajin_servers.runtime import uploads
-from imajin_servers.runtime.images import Image
+from imajin_servers.runtime.decoding.decode import Source, looked_at
+from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.uploads import Request, Spec, SpecT
 
 __all__ = ["Request", "Spec", "SpecT", "Upload", "receive"]
@@ -41,10 +39,3 @@ async def receive(
     bounds = uploads.Bounds(limits.bytes, limits.raw_bytes, seconds)
     upload = await uploads.receive(requests, check, bounds, reserve.hold)
     return Upload(upload.spec, lambda: looked_at(upload.image(), limits))
-
-
-def looked_at(image: Image, limits: Limits) -> Source:
-    """The image, checked without decoding it."""
-    if image.info.format == image_pb2.IMAGE_FORMAT_RAW_RGB8:
-        return inspect_raw(image.data, image.info.width, image.info.height, limits)
-    return inspect(image.data, limits)

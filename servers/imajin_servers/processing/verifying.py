@@ -8,11 +8,12 @@ from google.protobuf import timestamp_pb2
 
 from imajin.processing.v1 import verify_pb2 as pb
 from imajin_servers.processing import answers
-from imajin_servers.processing.decode import Picture, Source
+from imajin_servers.processing.picture import Picture
 from imajin_servers.runtime import marking
 from imajin_servers.runtime.credentials.reports import Report, State
 from imajin_servers.runtime.credentials.sealing import Seal
 from imajin_servers.runtime.credentials.store import MAX_MANIFEST_BYTES
+from imajin_servers.runtime.decoding.decode import Source
 
 STATES: dict[State, pb.ManifestState] = {
     State.TRUSTED: pb.MANIFEST_STATE_TRUSTED,

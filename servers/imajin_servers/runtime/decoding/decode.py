@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
 
-from imajin_servers.processing import limits, metrics, wuffs
-from imajin_servers.processing.containers import Header, sniff
-from imajin_servers.processing.containers.manifests import manifest_bytes
-from imajin_servers.processing.settings import Limits
+from imajin.common.v1 import image_pb2
+from imajin_servers.runtime import images
+from imajin_servers.runtime.decoding import wuffs
+from imajin_servers.runtime.decoding.containers import TAKEN, FileFormat, Header, sniff
+from imajin_servers.runtime.decoding.containers.manifests import manifest_bytes
+from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge
-
-if TYPE_CHECKING:
-    from imajin_servers.processing.lineage import Lineage
 
 # Our own limits are held before Pillow sees a file; its own would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -56,41 +56,23 @@ class Source:
         return self.header.width * self.header.height * 8
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A decoded image: upright, sRGB, mode RGB, or RGBA where a pixel may be transparent."""
-
-    pixels: Image.Image
-    source: Source
-    lineage: Lineage | None = None
-    """How files made of it are marked and signed; None for what no model made."""
-
-    @property
-    def width(self) -> int:
-        """Width in pixels."""
-        return self.pixels.width
-
-    @property
-    def height(self) -> int:
-        """Height in pixels."""
-        return self.pixels.height
-
-    @property
-    def has_alpha(self) -> bool:
-        """Whether there is an alpha channel."""
-        return self.pixels.mode == "RGBA"
+def looked_at(upload: images.Image, bounds: Limits, taken: Collection[FileFormat] = TAKEN) -> Source:
+    """What came in as `upload`, a file of one of the formats `taken` or bare pixels, checked without decoding it."""
+    if upload.info.format == image_pb2.IMAGE_FORMAT_RAW_RGB8:
+        return inspect_raw(upload.data, upload.info.width, upload.info.height, bounds)
+    return inspect(upload.data, bounds, taken)
 
 
-def inspect(data: bytes, bounds: Limits) -> Source:
+def inspect(data: bytes, bounds: Limits, taken: Collection[FileFormat] = TAKEN) -> Source:
     """Reads an encoded file at the level of its blocks and strips it.
 
-    Raises ImageInvalid for what is no image and ImageTooLarge above a limit, both without decoding.
+    Raises ImageInvalid for what is no image of the formats `taken` and ImageTooLarge above a limit, both without decoding.
     """
     if len(data) > bounds.bytes:
         raise ImageTooLarge.over("bytes", bounds.bytes, len(data))
-    container = sniff(data)
+    container = sniff(data, taken)
     header = container.inspect(data)
-    limits.check(header, bounds)
+    bounds.check(header)
     stripped = container.strip(data)
     manifest = manifest_bytes(data, header.format) if "c2pa" in stripped.removed else 0
     return Source(header, stripped.data, stripped.removed, len(data), data if manifest else b"", manifest)
@@ -99,23 +81,20 @@ def inspect(data: bytes, bounds: Limits) -> Source:
 def inspect_raw(data: bytes, width: int, height: int, bounds: Limits) -> Source:
     """Bare RGB pixels, 3 bytes each. Raises ImageInvalid when there are not width * height of them."""
     header = Header("raw", width, height)
-    limits.check(header, bounds)
+    bounds.check(header)
     if not (width and height) or len(data) != width * height * 3:
         raise ImageInvalid(f"{len(data)} bytes are not {width} x {height} pixels of 3 bytes")
     return Source(header, data, (), len(data))
 
 
-def decode(source: Source) -> Picture:
-    """Decodes the first frame. Raises ImageInvalid when the pixels are cut short or damaged."""
-    with metrics.DECODE.labels(source.header.format).time():
-        return decoded(source)
+def decode(source: Source) -> Image.Image:
+    """The first frame: upright, sRGB, mode RGB, or RGBA where a pixel may be transparent. Blocking.
 
-
-def decoded(source: Source) -> Picture:
-    """The first frame. Raises ImageInvalid."""
+    Raises ImageInvalid when the pixels are cut short or damaged.
+    """
     header = source.header
     if header.format == "raw":
-        return Picture(Image.frombytes("RGB", (header.width, header.height), source.clean), source)
+        return Image.frombytes("RGB", (header.width, header.height), source.clean)
     try:
         image: Image.Image = Image.open(io.BytesIO(source.clean), formats=[header.format.upper()])
         if image.size != (header.width, header.height) and image.size != header.upright:
@@ -127,7 +106,7 @@ def decoded(source: Source) -> Picture:
         # AVIF turns are boxes that Pillow reports as EXIF; for the rest our own reader has the turn.
         turn = image.getexif().get(ORIENTATION, 1) if header.format == "avif" else header.orientation
         upright = image.transpose(TURNS[turn]) if turn in TURNS else image
-        return Picture(to_srgb(upright, icc), source)
+        return to_srgb(upright, icc)
     except (ImageInvalid, MemoryError):
         raise
     except Exception as error:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imajin_servers.processing.containers import av1
-from imajin_servers.processing.containers.boxes import Box, Reader, boxes, find
-from imajin_servers.processing.containers.edits import Edits, Span, gaps
-from imajin_servers.processing.containers.header import Header, Stripped
-from imajin_servers.processing.containers.items import META_SKIP, extents, item_entries, primary_size
+from imajin_servers.runtime.decoding.containers import av1
+from imajin_servers.runtime.decoding.containers.boxes import Box, Reader, boxes, find
+from imajin_servers.runtime.decoding.containers.edits import Edits, Span, gaps
+from imajin_servers.runtime.decoding.containers.header import Header, Stripped
+from imajin_servers.runtime.decoding.containers.items import META_SKIP, extents, item_entries, primary_size
 from imajin_servers.runtime.errors import ImageInvalid
 
 BRANDS = {b"avif", b"avis"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from imajin_servers.processing.containers.boxes import Box, Reader, boxes, find
-from imajin_servers.processing.containers.header import MAX_BLOCKS
+from imajin_servers.runtime.decoding.containers.boxes import Box, Reader, boxes, find
+from imajin_servers.runtime.decoding.containers.header import MAX_BLOCKS
 from imajin_servers.runtime.errors import ImageInvalid
 
 META_SKIP = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from imajin_servers.processing.containers import orientation
-from imajin_servers.processing.containers.header import MAX_BLOCKS, Header, Stripped
+from imajin_servers.runtime.decoding.containers import orientation
+from imajin_servers.runtime.decoding.containers.header import MAX_BLOCKS, Header, Stripped
 from imajin_servers.runtime.errors import ImageInvalid
 
 ANIMATION, XMP_FLAG, EXIF_FLAG = 0x02, 0x04, 0x08

@@ -5,9 +5,9 @@ C2PA 2.2, annex A: where each format keeps its manifest.
 
 from __future__ import annotations
 
-from imajin_servers.processing.containers import jpeg, png, webp
-from imajin_servers.processing.containers.boxes import boxes
-from imajin_servers.processing.containers.header import FileFormat
+from imajin_servers.runtime.decoding.containers import jpeg, png, webp
+from imajin_servers.runtime.decoding.containers.boxes import boxes
+from imajin_servers.runtime.decoding.containers.header import FileFormat
 
 APP11, JUMBF = 0xEB, b"JP"
 C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")

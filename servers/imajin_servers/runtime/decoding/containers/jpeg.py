@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imajin_servers.processing.containers import orientation
-from imajin_servers.processing.containers.header import MAX_BLOCKS, Header, Stripped
+from imajin_servers.runtime.decoding.containers import orientation
+from imajin_servers.runtime.decoding.containers.header import MAX_BLOCKS, Header, Stripped
 from imajin_servers.runtime.errors import ImageInvalid
 
 SOI, EOI, SOS, APP0, APP1, APP2, APP13, APP14, COM = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imajin_servers.processing.containers.header import MAX_BLOCKS, Header, Stripped
+from imajin_servers.runtime.decoding.containers.header import MAX_BLOCKS, Header, Stripped
 from imajin_servers.runtime.errors import ImageInvalid
 
 EXTENSION, IMAGE, TRAILER = 0x21, 0x2C, 0x3B

@@ -5,12 +5,18 @@ Nothing here decodes a pixel, so limits can be held before any decoder sees the 
 
 from __future__ import annotations
 
-from imajin_servers.processing.containers import avif, gif, jpeg, png, webp
-from imajin_servers.processing.containers.header import Container, FileFormat, Header, Stripped
+from collections.abc import Collection
+
+from imajin_servers.runtime.decoding.containers import avif, gif, jpeg, png, webp
+from imajin_servers.runtime.decoding.containers.header import Container, FileFormat, Header, Stripped
 from imajin_servers.runtime.errors import ImageInvalid
 
-__all__ = ["Container", "FileFormat", "Header", "Stripped", "sniff"]
+__all__ = ["TAKEN", "Container", "FileFormat", "Header", "Stripped", "sniff"]
 
+CONTAINERS: dict[FileFormat, Container] = {"png": png, "jpeg": jpeg, "webp": webp, "avif": avif, "gif": gif}
+NAMES: dict[FileFormat, str] = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "gif": "GIF"}
+TAKEN: tuple[FileFormat, ...] = tuple(CONTAINERS)
+"""The formats that are read; a caller may take fewer."""
 REFUSED = {
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
@@ -37,21 +43,24 @@ BRANDS = {
 """What a file of boxes is, by its first brand."""
 
 
-def sniff(data: bytes) -> Container:
-    """The format of `data` by its first bytes. Raises ImageInvalid for what is no PNG, JPEG, WebP, AVIF or GIF."""
+def sniff(data: bytes, taken: Collection[FileFormat] = TAKEN) -> Container:
+    """The format of `data` by its first bytes. Raises ImageInvalid for what is none of those that are `taken`."""
     if not data:
         raise ImageInvalid("the image is empty", metadata={"detected": "nothing"})
-    containers: tuple[Container, ...] = (png, jpeg, webp, avif, gif)
-    for container in containers:
-        if container.recognises(data):
-            return container
+    for name in taken:
+        if CONTAINERS[name].recognises(data):
+            return CONTAINERS[name]
+    *most, last = (NAMES[name] for name in taken)
     raise ImageInvalid(
-        f"{kind_of(data)} is not taken; send PNG, JPEG, WebP, AVIF or GIF", metadata={"detected": kind_of(data)}
+        f"{kind_of(data)} is not taken; send {', '.join(most)} or {last}", metadata={"detected": kind_of(data)}
     )
 
 
 def kind_of(data: bytes) -> str:
     """What refused bytes look like, for the message."""
+    for known, container in CONTAINERS.items():
+        if container.recognises(data):
+            return NAMES[known]
     for magic, name in REFUSED.items():
         if data.startswith(magic):
             return name

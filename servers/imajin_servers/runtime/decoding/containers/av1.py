@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imajin_servers.processing.containers.header import MAX_BLOCKS
+from imajin_servers.runtime.decoding.containers.header import MAX_BLOCKS
 from imajin_servers.runtime.errors import ImageInvalid
 
 SEQUENCE_HEADER = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
-from imajin_servers.processing.containers.boxes import Box
+from imajin_servers.runtime.decoding.containers.boxes import Box
 
 Span = tuple[int, int]
 """First byte and end."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from imajin_servers.processing.containers import png
+from imajin_servers.runtime.decoding.containers import png
 
 pywuffs: Any
 try:

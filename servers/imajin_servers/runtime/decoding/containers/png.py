@@ -6,8 +6,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from imajin_servers.processing.containers import orientation
-from imajin_servers.processing.containers.header import MAX_BLOCKS, Header, Stripped
+from imajin_servers.runtime.decoding.containers import orientation
+from imajin_servers.runtime.decoding.containers.header import MAX_BLOCKS, Header, Stripped
 from imajin_servers.runtime.errors import ImageInvalid
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

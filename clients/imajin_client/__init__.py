@@ -12,8 +12,9 @@
 from imajin_client.client import AsyncClient
 from imajin_client.credentials import Manifest, Mark, Verification
 from imajin_client.describing import Classification, Description, Prompt, Reasoning
+from imajin_client.drawing import TextOverlay, Watermark
 from imajin_client.errors import ImajinError
-from imajin_client.generating import Model, TextOverlay, Watermark
+from imajin_client.generating import Model
 from imajin_client.health import Health
 from imajin_client.images import Image
 from imajin_client.job import ImageReady, Job, JobImage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -17,24 +18,16 @@ from imajin_client.addresses import SERVERS
 from imajin_client.calls import Stream, Wire
 from imajin_client.credentials import Verification
 from imajin_client.describing import DescribeEvent, DescribeOptions, Description
+from imajin_client.drawing import DrawOptions, TextOverlay, Watermark, mark, overlay
 from imajin_client.editing import EditOptions
 from imajin_client.errors import Unavailable
-from imajin_client.generating import (
-    DrawOptions,
-    GenerateEvent,
-    GenerateOptions,
-    Model,
-    TextOverlay,
-    Watermark,
-    mark,
-    overlay,
-)
+from imajin_client.generating import GenerateEvent, GenerateOptions, Model
 from imajin_client.health import Health
 from imajin_client.images import Downloads, Image, ImageSource, stencil, upload
 from imajin_client.job import Job
 from imajin_client.jobs import AsyncJobs
 from imajin_client.names import Format, Operation, Style, value, word
-from imajin_client.progress import Preview, Progress
+from imajin_client.progress import Progress
 from imajin_client.sizing import Plan
 from imajin_client.vram import AsyncVram
 from imajin_client.working import Crop, Derivatives, Family, FocalPoint, PageOptions, Processed, messages
@@ -137,19 +130,10 @@ class AsyncClient:
     async def _generate_stream(
         self, request: orchestrator_pb2.GenerateRequest, timeout: float | None
     ) -> AsyncGenerator[GenerateEvent, None]:
-        downloads = Downloads()
         call = self._wire.orchestrator.Generate(request, timeout=timeout)
-        async with self._wire.many("orchestrator", call) as answers:
-            async for answer in answers:
-                match answer.WhichOneof("event"):
-                    case "progress":
-                        yield Progress.from_proto(answer.progress)
-                    case "preview":
-                        yield Preview.from_proto(answer.preview)
-                    case "chunk":
-                        downloads.add(answer.chunk)
-                    case "result":
-                        yield generating.image(answer.result, downloads)
+        async with self._wire.many("orchestrator", call) as answers, aclosing(generating.events(answers)) as events:
+            async for event in events:
+                yield event
 
     async def submit_generate(
         self,
@@ -250,18 +234,10 @@ class AsyncClient:
             await upload(image),
             lambda chunk: diffusion_pb2.EditRequest(chunk=chunk),
         )
-        downloads = Downloads()
-        async with self._wire.many("diffusion", self._wire.diffusion.Edit(request, timeout=timeout)) as answers:
-            async for answer in answers:
-                match answer.WhichOneof("event"):
-                    case "progress":
-                        yield Progress.from_proto(answer.progress)
-                    case "preview":
-                        yield Preview.from_proto(answer.preview)
-                    case "chunk":
-                        downloads.add(answer.chunk)
-                    case "result":
-                        yield editing.image(answer.result, downloads)
+        call = self._wire.diffusion.Edit(request, timeout=timeout)
+        async with self._wire.many("diffusion", call) as answers, aclosing(generating.events(answers)) as events:
+            async for event in events:
+                yield event
 
     async def process(
         self,

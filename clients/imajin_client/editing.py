@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from imajin.common.v1 import drawing_pb2, image_pb2, model_pb2
+from typing import Unpack
+
+from imajin.common.v1 import image_pb2
 from imajin.diffusion.v1 import diffusion_pb2
+from imajin_client.drawing import DrawOptions, fields
 from imajin_client.errors import InvalidArgument, Violation
-from imajin_client.generating import DrawOptions, Loras, TextOverlay, Watermark, adapters, mark, overlay
-from imajin_client.images import Downloads, Image, Moderation, Upload
-from imajin_client.names import Format, Scheduler, Style, value, word
+from imajin_client.images import Upload
 
 MASK_BYTES = 1024 * 1024
 """What the contract takes of a mask."""
@@ -28,43 +29,21 @@ def spec(
     prompt: str,
     mask: Upload | None,
     *,
-    negative_prompt: str = "",
-    model: str = "",
-    style: Style | None = None,
     width: int | None = None,
     height: int | None = None,
-    steps: int | None = None,
-    guidance_scale: float | None = None,
-    seed: int | None = None,
-    format: Format | None = None,
-    text_overlay: TextOverlay | str | None = None,
-    watermark: Watermark | str | None = None,
     preview_interval: int = 0,
-    priority: int | None = None,
-    scheduler: Scheduler | None = None,
-    loras: Loras = (),
     strength: float | None = None,
+    **options: Unpack[DrawOptions],
 ) -> diffusion_pb2.EditSpec:
     """The contract's message of a prompt, a mask and EditOptions. Raises InvalidArgument on a mask that is too long."""
     return diffusion_pb2.EditSpec(
         prompt=prompt,
-        negative_prompt=negative_prompt,
-        model=model,
-        style=value(model_pb2.ModelStyle, style, "style"),
+        mask_data=encoded(mask) if mask is not None else b"",
         width=width,
         height=height,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        seed=seed,
-        format=value(image_pb2.ImageFormat, format, "format"),
-        text_overlay=overlay(text_overlay),
-        watermark=mark(watermark),
         preview_interval=preview_interval,
-        priority=priority,
-        scheduler=value(drawing_pb2.Scheduler, scheduler, "scheduler"),
-        loras=adapters(loras),
-        mask_data=encoded(mask) if mask is not None else b"",
         strength=strength,
+        **fields(**options),
     )
 
 
@@ -77,19 +56,3 @@ def encoded(mask: Upload) -> bytes:
     else:
         return mask.data
     raise InvalidArgument(f"mask: {problem}", violations=[Violation("mask", problem)])
-
-
-def image(result: diffusion_pb2.GenerateResult, downloads: Downloads) -> Image:
-    """The finished image."""
-    data, _ = downloads.take(result.image_index)
-    return Image(
-        data=data,
-        format=word(image_pb2.ImageFormat, result.format),
-        width=result.width,
-        height=result.height,
-        seed=result.seed,
-        model=result.model,
-        steps=result.steps,
-        guidance_scale=result.guidance_scale,
-        moderation=Moderation.from_proto(result.moderation) if result.HasField("moderation") else None,
-    )

@@ -12,7 +12,8 @@ from imajin_client.client import AsyncClient
 from imajin_client.command import drawing, output
 from imajin_client.command.files import format_for
 from imajin_client.command.running import run
-from imajin_client.generating import GenerateOptions, TextOverlay
+from imajin_client.drawing import TextOverlay
+from imajin_client.generating import GenerateOptions
 from imajin_client.names import Anchor, Scheduler, Style
 
 

@@ -11,7 +11,7 @@ from imajin_client.client import AsyncClient
 from imajin_client.command import drawing, output
 from imajin_client.command.following import follow, save_all
 from imajin_client.command.running import run
-from imajin_client.generating import DrawOptions
+from imajin_client.drawing import DrawOptions
 from imajin_client.job import Job
 from imajin_client.names import Format, Scheduler, Style
 from imajin_client.sizing import Plan

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from skimage.metrics import structural_similarity
 
-from imajin_servers.diffusion import loading, registry
 from imajin_servers.diffusion.engine import Engine
+from imajin_servers.diffusion.models import loading, registry
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Conditioning, Run, Stepwise, wrap
 from imajin_servers.diffusion.sources import Source
@@ -38,9 +38,9 @@ CANVAS = max(width for width, _ in SIZES), max(height for _, height in SIZES)
 SIDE = min(min(size) for size in SIZES)
 """Pixels of a side of the squares that are compared."""
 STEPS = 8
-THINGS = """red apple, cat, dog, yellow car, tree, house, fish, bird, rose, sun, moon, frog, horse, cow, pig, rabbit, bear, panda,
-lion, tiger, fox, mouse, elephant, monkey, chicken, penguin, duck, owl, butterfly, bee, snail, turtle, octopus, whale, banana, lemon,
-strawberry, pizza, cake, bread, egg, ball, book, clock, key, umbrella, boat, train, rocket, guitar"""
+THINGS = """red apple, cat, dog, car, tree, house, fish, panda, rose, sun, moon, frog, horse, cow, pig, rabbit, bear, fox, lion, tiger,
+elephant, monkey, penguin, owl, butterfly, bee, snail, turtle, octopus, whale, banana, lemon, strawberry, pizza, cupcake, bread, avocado, woman,
+man, soccer ball, umbrella, sailboat, rocket, guitar, crown, gift, pumpkin, mushroom, castle, robot"""
 PROMPTS = [f"a {' '.join(thing.split())}" for thing in THINGS.split(",")]
 FEATURE_TIME = 200
 """Noise under which the denoiser looks at a picture, of 1000."""

@@ -24,9 +24,9 @@ import torch
 from PIL import Image
 
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
-from imajin_servers.diffusion import loading, registry
 from imajin_servers.diffusion.build import build
 from imajin_servers.diffusion.engine import Engine
+from imajin_servers.diffusion.models import loading, registry
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, wrap
 from imajin_servers.diffusion.pipelines.stepwise import Pixels

@@ -36,7 +36,7 @@ from diffusers import DiffusionPipeline  # noqa: E402
 import gpu_parts  # noqa: E402
 from gpu_models import SUBJECTS, Subject  # noqa: E402
 from imajin_servers.diffusion.engine import Engine  # noqa: E402
-from imajin_servers.diffusion.memory import estimate  # noqa: E402
+from imajin_servers.diffusion.models.memory import estimate  # noqa: E402
 from imajin_servers.diffusion.orders import Order  # noqa: E402
 from imajin_servers.diffusion.pipelines import Stepwise, wrap  # noqa: E402
 

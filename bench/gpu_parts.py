@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from imajin_servers.diffusion import streams
-from imajin_servers.diffusion.peaks import CudaMeter, Peaks
+from imajin_servers.diffusion.models.peaks import CudaMeter, Peaks
+from imajin_servers.diffusion.models.speed import hasten
 from imajin_servers.diffusion.pipelines import Run
-from imajin_servers.diffusion.speed import hasten
 
 if TYPE_CHECKING:
     from gpu import Bench
@@ -224,7 +224,7 @@ def lossy(bench: Bench) -> None:
 
 def loading(bench: Bench) -> None:
     """From files to the card by the server's code, against the same bytes from pinned memory."""
-    from imajin_servers.diffusion import loading as server
+    from imajin_servers.diffusion.models import loading as server
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)

@@ -26,7 +26,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
-from imajin_servers.diffusion import loading
+from imajin_servers.diffusion.models import loading
 from imajin_servers.diffusion.settings import EMBEDDED, ModelEntry
 from results import Cell, write
 

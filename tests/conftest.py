@@ -1,4 +1,4 @@
-"""What every test needs: a place of its own for the key that servers make at their first start."""
+"""What every test needs: a place of its own for the key that servers make at their first start, and time on a busy machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's affair.
+settings.register_profile("imajin", deadline=None)
+settings.load_profile("imajin")
 
 
 @pytest.fixture(scope="session", autouse=True)

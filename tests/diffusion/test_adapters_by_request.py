@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from imajin.common.v1 import image_pb2
 from imajin.diffusion.v1 import diffusion_pb2 as pb
-from imajin_servers.diffusion import registry
+from imajin_servers.diffusion.models import registry
 from imajin_servers.diffusion.settings import EMBEDDED, DiffusionSettings, LoraEntry, ModelEntry
 from imajin_servers.runtime.status import from_call
 

@@ -13,8 +13,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imajin_servers.diffusion import loading, registry
 from imajin_servers.diffusion.engine import Engine
+from imajin_servers.diffusion.models import loading, registry
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, wrap
 from imajin_servers.diffusion.pipelines.schedulers import chosen

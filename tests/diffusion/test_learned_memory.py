@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imajin_servers.diffusion.peaks import MARGIN, Alone, Peaks
+from imajin_servers.diffusion.models.peaks import MARGIN, Alone, Peaks
 
 MIB = 1024**2
 
@@ -93,7 +93,7 @@ async def test_the_second_picture_leases_what_the_first_one_took(
         def peak(self) -> int:
             return self.allocated + 3 * MIB
 
-    monkeypatch.setattr("imajin_servers.diffusion.model.meter", lambda device: Steady())
+    monkeypatch.setattr("imajin_servers.diffusion.models.model.meter", lambda device: Steady())
     fields: dict[str, Any] = {"width": 64, "height": 64}
     async with card(1024 * MIB) as vram, start(vram=vram.address, lease="required") as server:
         asked = []

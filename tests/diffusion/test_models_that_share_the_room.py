@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imajin.diffusion.v1 import diffusion_pb2 as pb
+from imajin_servers.diffusion.models.shelf import Shelf
 from imajin_servers.diffusion.settings import EMBEDDED
-from imajin_servers.diffusion.shelf import Shelf
 from imajin_servers.runtime.errors import GpuOutOfMemory
 from imajin_servers.runtime.status import from_call
 

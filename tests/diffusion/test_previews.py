@@ -13,8 +13,8 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from PIL import Image
 from torch.nn import functional
 
-from imajin_servers.diffusion import previews, projection
 from imajin_servers.diffusion.pipelines import Stepwise
+from imajin_servers.diffusion.previews import previewer, projection
 from imajin_servers.diffusion.settings import EMBEDDED
 
 
@@ -99,7 +99,7 @@ FOUR: dict[str, Any] = {
 
 @pytest.mark.parametrize(("latents", "side"), [(4, 8), (16, 8), (24, 8), (25, 4), (96, 2), (128, 1), (512, 1)])
 def test_patches_are_as_large_as_a_thumbnail_needs(latents: int, side: int) -> None:
-    assert previews.patch(latents) == side
+    assert previewer.patch(latents) == side
 
 
 @pytest.mark.parametrize("way", ["projection", "autoencoder"])
@@ -116,4 +116,4 @@ async def test_each_way_shows_the_picture_in_the_making(start: Any, way: str) ->
 
 def test_a_large_preview_stays_within_what_the_contract_allows() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
-    assert len(previews.jpeg(Image.fromarray(noise))) <= previews.LIMIT
+    assert len(previewer.jpeg(Image.fromarray(noise))) <= previewer.LIMIT

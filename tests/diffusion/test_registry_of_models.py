@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from imajin_servers.diffusion import loading
-from imajin_servers.diffusion.registry import Registry, embedded, from_settings
+from imajin_servers.diffusion.models import loading
+from imajin_servers.diffusion.models.registry import Registry, embedded, from_settings
 from imajin_servers.diffusion.settings import EMBEDDED, DiffusionSettings, ModelEntry
 from imajin_servers.runtime.errors import ModelNotFound
 

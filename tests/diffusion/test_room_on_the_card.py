@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import grpc
 import pytest
+import torch
 
 from imajin.common.v1 import image_pb2
+from imajin_servers.diffusion.models import loading, residency
 from imajin_servers.runtime.status import from_call
 
 MIB = 1024**2
@@ -109,6 +112,30 @@ async def test_an_idle_model_makes_room(start: Any, card: Any) -> None:
         after = await server.generate(steps=2, format=RAW)
         assert after.data == before.data
         assert await server.loaded()
+
+
+async def test_the_weights_are_gone_before_their_room_is_given_back(
+    start: Any, card: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denoisers: list[weakref.ref[Any]] = []
+    left: list[bool] = []
+    read, sweep = loading.load, residency.swept
+
+    def load(*args: Any) -> Any:
+        pipe = read(*args)
+        denoisers.append(weakref.ref(pipe.unet))
+        return pipe
+
+    def swept(device: torch.device) -> None:
+        sweep(device)
+        left.append(denoisers[-1]() is not None)
+
+    monkeypatch.setattr(loading, "load", load)
+    monkeypatch.setattr(residency, "swept", swept)
+    async with card(400 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        await server.generate(steps=1, preview_interval=1, width=64, height=64)
+        async with await vram.client.acquire(390 * MIB, holder="urgent", priority=100):
+            assert left == [False]
 
 
 async def test_without_a_vram_server_it_works_unless_leases_are_required(start: Any) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imajin.common.v1 import image_pb2
-from imajin_servers.diffusion import loading, registry
+from imajin_servers.diffusion.models import loading, registry
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Stepwise, wrap
 from imajin_servers.runtime.status import from_call

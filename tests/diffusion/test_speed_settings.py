@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from imajin.common.v1 import image_pb2
-from imajin_servers.diffusion import loading
+from imajin_servers.diffusion.models import loading
+from imajin_servers.diffusion.models.speed import hasten
 from imajin_servers.diffusion.settings import EMBEDDED, ModelEntry
-from imajin_servers.diffusion.speed import hasten
 
 DRAWN: dict[str, Any] = {"steps": 3, "width": 64, "height": 64, "format": image_pb2.IMAGE_FORMAT_RAW_RGB8}
 

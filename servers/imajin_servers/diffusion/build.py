@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 import torch
 
 from imajin.diffusion.v1 import diffusion_pb2_grpc
-from imajin_servers.diffusion import loading, registry
-from imajin_servers.diffusion.card import Card
 from imajin_servers.diffusion.generations import Generations
-from imajin_servers.diffusion.model import Model
+from imajin_servers.diffusion.models import loading, registry
+from imajin_servers.diffusion.models.card import Card
+from imajin_servers.diffusion.models.model import Model
+from imajin_servers.diffusion.models.peaks import free_bytes
+from imajin_servers.diffusion.models.shelf import Shelf
 from imajin_servers.diffusion.moderation import Images, Prompts
-from imajin_servers.diffusion.peaks import free_bytes
 from imajin_servers.diffusion.servicer import NAME, DiffusionServicer
 from imajin_servers.diffusion.settings import DiffusionSettings
-from imajin_servers.diffusion.shelf import Shelf
 from imajin_servers.diffusion.uploads import Uploads
 from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.credentials.sealing import Seal
@@ -39,7 +39,7 @@ async def build(settings: DiffusionSettings, lifetime: Lifetime) -> AsyncIterato
     )
     shelf = Shelf(settings.max_loaded, settings.max_loaded_bytes, lambda: free_bytes(device))
     known = {entry.name: Model(entry, settings, card, device, shelf) for entry in models.models}
-    shelf.models.extend(known.values())
+    shelf.models.extend(model.residency for model in known.values())
     generations = Generations(
         known,
         card,

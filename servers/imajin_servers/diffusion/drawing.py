@@ -13,7 +13,8 @@ import torch
 
 from imajin_servers.diffusion import metrics
 from imajin_servers.diffusion.feed import Feed
-from imajin_servers.diffusion.model import Loaded, Model
+from imajin_servers.diffusion.models.loaded import Loaded
+from imajin_servers.diffusion.models.model import Model
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, Whole
 from imajin_servers.diffusion.pipelines.run import Known
@@ -68,8 +69,8 @@ async def draw_stepwise(
     with timings.of("encoding"):
         known = None
         if order.source is not None:
-            known = await model.stage(model.threads.decoder, recognised, pipeline, order, order.source)
-        run = await model.stage(model.threads.encoder, begun, pipeline, order, known)
+            known = await model.threads.work(model.threads.decoder, recognised, pipeline, order, order.source)
+        run = await model.threads.work(model.threads.encoder, begun, pipeline, order, known)
     feed.denoising(0, run.planned)
     previews = Previews(order, loaded.previewer, model, feed)
     loop = asyncio.get_running_loop()
@@ -86,7 +87,7 @@ async def draw_stepwise(
 
     with timings.of("denoising"), previews:
         ticket = engine.submit(run, on_step)
-        model.users[feed] = ticket.cancel
+        model.users.denoises(feed, ticket.cancel)
         run = await settled(asyncio.wrap_future(ticket.left), ticket.cancel)
     feed.decoding()
 
@@ -95,7 +96,7 @@ async def draw_stepwise(
             return decoded(pipeline, run)
 
     with timings.of("decoding"):
-        pixels = await model.stage(model.threads.decoder, decode)
+        pixels = await model.threads.work(model.threads.decoder, decode)
     await previews.at_least_one()
     return pixels
 
@@ -133,16 +134,16 @@ async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, ti
 
     def on_step(step: int) -> None:
         loop.call_soon_threadsafe(feed.denoising, step, order.steps)
-        model.stand(loop, lambda: stops)
+        model.threads.stand(loop, lambda: stops)
         if stops:
             raise stops[0]
 
     def stop() -> None:
         stops.append(Cancelled("the generation was cancelled"))
 
-    model.users[feed] = stops.append
+    model.users.denoises(feed, stops.append)
     with timings.of("denoising"):
-        return await model.stage(model.threads.encoder, pipeline.draw, order, on_step, stop=stop)
+        return await model.threads.work(model.threads.encoder, pipeline.draw, order, on_step, stop=stop)
 
 
 class Previews:
@@ -190,7 +191,7 @@ class Previews:
             self.count("dropped")
             return
         (latents, step), self.waiting = self.waiting, None
-        work = self.model.stage(self.model.threads.previews, self.make, latents)
+        work = self.model.threads.work(self.model.threads.previews, self.make, latents)
         self.making = asyncio.ensure_future(work)
         self.making.add_done_callback(lambda made: self.made(made, step))
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 
 from imajin_servers.diffusion import metrics
-from imajin_servers.diffusion.card import Card
 from imajin_servers.diffusion.drawing import Timings, draw
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.finishing import Finish, Finished, check, finish
-from imajin_servers.diffusion.model import Model
+from imajin_servers.diffusion.models.card import Card
+from imajin_servers.diffusion.models.model import Model
 from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
@@ -90,20 +90,20 @@ class Generations:
         """The picture, drawn while the room for it is held. Raises GpuOutOfMemory, from the lease or from the card itself."""
         async with AsyncExitStack() as held:
             with timings.of("loading"):
-                loaded = await held.enter_async_context(model.in_use(feed, order.priority))
-            need = model.need(order, loaded.pipeline)
+                loaded = await held.enter_async_context(model.residency.in_use(feed, order.priority))
+            need = await model.need(order, loaded.pipeline)
 
             def waiting(position: int, requested: int, available: int) -> None:
                 feed.waiting_for_vram(position, requested, available)
-                model.give_way(position, requested - available)
+                model.residency.give_way(position, requested - available)
 
             with timings.of("waiting_for_vram"):
-                lease = self.card.hold(need, f"{model.holder} work", order.priority, waiting)
+                lease = self.card.hold(need, f"{model.residency.holder} work", order.priority, waiting)
                 room = await held.enter_async_context(lease)
             if room is not None:
                 held.callback(asyncio.create_task(self.watch(room, model, feed)).cancel)
             # It may have been unloaded while this one waited for room.
-            loaded = await model.ready(order.priority)
+            loaded = await model.residency.ready(order.priority)
             try:
                 return await draw(order, model, loaded, feed, timings)
             except torch.OutOfMemoryError as error:
@@ -114,7 +114,7 @@ class Generations:
     async def watch(self, room: HeldLease, model: Model, feed: Feed) -> None:
         """Stops the denoising when the room for it is lost."""
         await room.lost.wait()
-        model.users[feed](LeaseLost("the lease of the generation was lost", metadata={"model": model.entry.name}))
+        model.users.stop(feed, LeaseLost("the lease of the generation was lost", metadata={"model": model.entry.name}))
 
     async def finished(self, pixels: Pixels, wish: Finish, feed: Feed) -> Finished:
         """The encoded image."""

@@ -8,8 +8,8 @@ from imajin.common.v1 import drawing_pb2, finishing_pb2, image_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin_servers.diffusion.finishing import Finish, Format, origin
 from imajin_servers.diffusion.generations import Made
-from imajin_servers.diffusion.loading import dtype
-from imajin_servers.diffusion.model import Model
+from imajin_servers.diffusion.models.loading import dtype
+from imajin_servers.diffusion.models.model import Model
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.requests import Request
 from imajin_servers.diffusion.settings import LoraEntry
@@ -86,7 +86,7 @@ def model(known: Model, is_default: bool, loras: Sequence[LoraEntry]) -> diffusi
         source=entry.source,
         license=entry.license,
         loaded=known.loaded is not None,
-        weight_bytes=known.weight_bytes,
+        weight_bytes=known.residency.weight_bytes,
         is_default=is_default,
         edits=bool(known.edits),
         default_steps=entry.default_steps,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from imajin.common.v1 import drawing_pb2, model_pb2
 from imajin.diffusion.v1 import diffusion_pb2
+from imajin_servers.diffusion.models.registry import Registry
 from imajin_servers.diffusion.orders import LoraWeight, Order
-from imajin_servers.diffusion.registry import Registry
 from imajin_servers.diffusion.settings import ModelEntry
 from imajin_servers.diffusion.uploads import LARGEST_SIDE, SMALLEST_SIDE, Wish
 from imajin_servers.runtime.errors import InvalidArgument, Violation

@@ -14,8 +14,8 @@ from imajin_servers.diffusion import messages
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.finishing import Finish
 from imajin_servers.diffusion.generations import Generations
+from imajin_servers.diffusion.models.registry import Registry
 from imajin_servers.diffusion.orders import Order
-from imajin_servers.diffusion.registry import Registry
 from imajin_servers.diffusion.requests import check_edit, edit, order
 from imajin_servers.diffusion.uploads import Uploads
 from imajin_servers.runtime import images

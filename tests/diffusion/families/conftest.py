@@ -22,7 +22,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
-from imajin_servers.diffusion.loading import hush
+from imajin_servers.diffusion.models.loading import hush
 from imajin_servers.diffusion.settings import EMBEDDED
 
 

@@ -41,9 +41,9 @@ from transformers import (
     T5EncoderModel,
 )
 
-from imajin_servers.diffusion import loading, registry
 from imajin_servers.diffusion.engine import Engine
-from imajin_servers.diffusion.memory import estimate
+from imajin_servers.diffusion.models import loading, registry
+from imajin_servers.diffusion.models.memory import estimate
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Conditioning, Run, Stepwise, wrap
 from imajin_servers.diffusion.previews import Previewer

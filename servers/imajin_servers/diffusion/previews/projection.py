@@ -50,6 +50,19 @@ class Projection:
         return self.kernels[patch, device]
 
 
+class Fit:
+    """The projection of one model, fitted when it is first asked for. It outlives the weights."""
+
+    def __init__(self) -> None:
+        self.projection: Projection | None = None
+
+    def of(self, stepwise: Stepwise) -> Projection:
+        """The projection for `stepwise`, always of the same model. In the previews' thread."""
+        if self.projection is None:
+            self.projection = fitted(stepwise)
+        return self.projection
+
+
 @torch.inference_mode()
 def fitted(stepwise: Stepwise) -> Projection:
     """The projection that suits the autoencoder of `stepwise` best, by least squares."""

@@ -6,7 +6,7 @@ import importlib
 import json
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,12 @@ def tensor_bytes(file: Path, float_size: int) -> int:
     return total
 
 
+def located(entry: ModelEntry, on: torch.device) -> tuple[Path, int]:
+    """Where the model's files lie, as `directory` finds them, and bytes of the weights. Blocking."""
+    path = directory(entry)
+    return path, sum(weight_bytes(path, entry.variant, dtype(entry, on)).values())
+
+
 def known_weight_bytes(entry: ModelEntry, on: torch.device) -> int:
     """Bytes of the weights; 0 where the files are not here."""
     path = Path(entry.source)
@@ -120,11 +126,14 @@ def known_edits(entry: ModelEntry) -> bool | None:
         return None
 
 
-def lora_bytes(entry: LoraEntry) -> int:
-    """Length of the adapter's file; 0 where it is not here."""
-    path = Path(entry.source)
-    files = [path] if path.is_file() else [path / entry.file] if entry.file else list(path.glob("*.safetensors"))
-    return sum(file.stat().st_size for file in files if file.is_file())
+def lora_bytes(entries: Sequence[LoraEntry]) -> int:
+    """Length of the adapters' files, those left out that are not here. Blocking."""
+    total = 0
+    for entry in entries:
+        path = Path(entry.source)
+        files = [path] if path.is_file() else [path / entry.file] if entry.file else list(path.glob("*.safetensors"))
+        total += sum(file.stat().st_size for file in files if file.is_file())
+    return total
 
 
 def lora_file(entry: LoraEntry) -> Path:

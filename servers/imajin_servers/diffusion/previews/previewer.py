@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from imajin_servers.diffusion.pipelines import Stepwise
-from imajin_servers.diffusion.projection import PATCH, Projection, fitted
+from imajin_servers.diffusion.previews.projection import PATCH, Fit
 
 LONGEST = 256
 """Pixels of the longer side."""
@@ -25,12 +25,11 @@ Way = Literal["projection", "autoencoder"]
 class Previewer:
     """Makes pictures out of latents: by a linear projection, or by the autoencoder where that is a tiny one and asked for."""
 
-    def __init__(self, stepwise: Stepwise, way: Way = "projection", projection: Projection | None = None) -> None:
+    def __init__(self, stepwise: Stepwise, way: Way = "projection", fit: Fit | None = None) -> None:
         self.stepwise = stepwise
         self.vae: Any = stepwise.pipe.vae
         self.decodes = way == "autoencoder" and type(self.vae).__name__ == "AutoencoderTiny"
-        self.projection = projection
-        """Fitted at the first preview unless given."""
+        self.fit = fit or Fit()
 
     @torch.inference_mode()
     def picture(self, latents: torch.Tensor) -> Image.Image:
@@ -41,9 +40,7 @@ class Previewer:
 
     def projected(self, latents: torch.Tensor) -> Image.Image:
         """Each latent pixel as the patch of colours that the projection gives it."""
-        if self.projection is None:
-            self.projection = fitted(self.stepwise)
-        colours = self.projection.colours(latents, patch(max(latents.shape[-2:])))[0]
+        colours = self.fit.of(self.stepwise).colours(latents, patch(max(latents.shape[-2:])))[0]
         pixels = (colours * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
         return Image.fromarray(pixels.cpu().numpy().astype(np.uint8, copy=False))
 

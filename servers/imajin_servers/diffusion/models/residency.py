@@ -1,0 +1,276 @@
+"""When a model is in memory: loaded for who needs it, off the card while its room is asked back, unloaded when nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import torch
+
+from imajin_servers.diffusion import metrics, streams
+from imajin_servers.diffusion.feed import Feed
+from imajin_servers.diffusion.models import loading
+from imajin_servers.diffusion.models.card import Card
+from imajin_servers.diffusion.models.loaded import Loaded
+from imajin_servers.diffusion.models.peaks import free_bytes
+from imajin_servers.diffusion.models.shelf import Shelf
+from imajin_servers.diffusion.models.speed import hasten
+from imajin_servers.diffusion.models.threads import Threads
+from imajin_servers.diffusion.models.users import Users
+from imajin_servers.diffusion.pipelines import Stepwise, Whole, wrap
+from imajin_servers.diffusion.settings import ModelEntry
+from imajin_servers.diffusion.settled import settled
+from imajin_servers.runtime.errors import GpuOutOfMemory, ImajinError, Internal, LeaseLost
+from imajin_servers.runtime.leases import HeldLease
+
+log = structlog.get_logger()
+
+
+class Residency:
+    """The coming and going of one model's weights, which `driven` makes ready for use. Use it in the event loop."""
+
+    def __init__(
+        self,
+        entry: ModelEntry,
+        card: Card,
+        shelf: Shelf,
+        threads: Threads,
+        users: Users,
+        driven: Callable[[Stepwise | Whole], Loaded],
+    ) -> None:
+        self.entry = entry
+        self.card = card
+        self.shelf = shelf
+        self.threads = threads
+        self.users = users
+        self.driven = driven
+        self.device = threads.device
+        self.holder = f"diffusion/{entry.name}"
+        self.weight_bytes = loading.known_weight_bytes(entry, self.device)
+        self.loaded: Loaded | None = None
+        self.lease: HeldLease | None = None
+        self.loader: asyncio.Task[Loaded] | None = None
+        self.keeper: asyncio.Task[None] | None = None
+        self.last_used = 0.0
+        self.coming = False
+        """Whether its weights are being read, its room being taken."""
+        self.ways: set[asyncio.Task[None]] = set()
+        self.turnover = asyncio.Lock()
+        """Held while weights come in or go out."""
+
+    @asynccontextmanager
+    async def in_use(self, feed: Feed, priority: int) -> AsyncIterator[Loaded]:
+        """The model in memory, for the length of a block. Raises what loading and leasing raise."""
+        await self.shelf.pass_by()
+        self.users.enter(feed)
+        try:
+            yield await self.ready(priority)
+        finally:
+            self.users.leave(feed)
+            if not self.users and self.loader is not None:
+                # Whoever comes next starts a load of its own, while this one still cleans up.
+                loader, self.loader = self.loader, None
+                loader.cancel()
+            self.last_used = time.monotonic()
+            self.shelf.stir()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is in memory and nobody needs it."""
+        threads = self.threads
+        return self.loaded is not None and not self.users and not threads.working and threads.open.is_set()
+
+    @property
+    def present(self) -> bool:
+        """Whether it is in memory, or on its way there."""
+        return self.loaded is not None or self.coming
+
+    async def put_away(self) -> None:
+        """Takes it out of memory, where it is idle."""
+        if self.idle:
+            if self.keeper is not None:
+                self.keeper.cancel()
+            await self.unload()
+
+    async def ready(self, priority: int) -> Loaded:
+        """Loads the model unless it is there. Whoever comes meanwhile waits for the same load."""
+        if self.loaded is not None:
+            return self.loaded
+        if self.loader is None:
+            self.loader = asyncio.create_task(self.load(priority))
+            self.loader.add_done_callback(self.load_ended)
+        return await asyncio.shield(self.loader)
+
+    def load_ended(self, loader: asyncio.Task[Loaded]) -> None:
+        """The next load starts afresh."""
+        if self.loader is loader:
+            self.loader = None
+        if not loader.cancelled():
+            loader.exception()
+
+    async def load(self, priority: int) -> Loaded:
+        """Makes room, leases it, then reads the weights in a thread. Raises GpuOutOfMemory and what leases raise."""
+        path, self.weight_bytes = await asyncio.to_thread(loading.located, self.entry, self.device)
+        async with self.turnover:
+            await self.shelf.room_for(self, lambda need, there: self.users.tell_waiting(1, need, there))
+            self.coming = True
+            try:
+                lease = await self.card.acquire(
+                    self.weight_bytes, self.holder, priority, self.make_way, preemptible=True
+                )
+                pipeline = await self.read(path, lease)
+            finally:
+                self.coming = False
+                self.shelf.stir()
+            self.loaded, self.lease = self.driven(pipeline), lease
+        self.last_used = time.monotonic()
+        metrics.LOADED.labels(self.entry.name).set(self.weight_bytes)
+        log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
+        if lease is not None:
+            self.keeper = asyncio.create_task(self.keep(lease))
+            self.keeper.add_done_callback(self.keeper_ended)
+        return self.loaded
+
+    async def read(self, path: Path, lease: HeldLease | None) -> Stepwise | Whole:
+        """The pipeline in `path`, in memory. The lease goes with a failure. Raises GpuOutOfMemory, ModelNotFound."""
+        loop = asyncio.get_running_loop()
+
+        def told(loaded: int, total: int) -> None:
+            loop.call_soon_threadsafe(self.users.tell_loading, loaded, total)
+
+        def work() -> Stepwise | Whole:
+            pipe = loading.load(self.entry, path, self.device, told)
+            hasten(pipe, self.entry)
+            return wrap(pipe, self.entry.scheduler)
+
+        try:
+            with metrics.LOADS.labels(self.entry.name).time():
+                return await settled(loop.run_in_executor(self.threads.encoder, streams.dry(self.device, work)))
+        except BaseException as error:
+            if lease is not None:
+                await lease.release()
+            if isinstance(error, torch.OutOfMemoryError):
+                raise GpuOutOfMemory.of(self.weight_bytes, free_bytes(self.device) or 0) from error
+            raise
+
+    def make_way(self, position: int, requested: int, available: int) -> None:
+        """Tells that it waits for room, and lets idle models of this server make it."""
+        self.users.tell_waiting(position, requested, available)
+        self.give_way(position, requested - available)
+
+    def give_way(self, position: int, missing: int) -> None:
+        """Whoever is first in line for room needs `missing` bytes more: idle models of this server go for it."""
+        if position == 1:
+            way = asyncio.create_task(self.shelf.make_way(self, missing))
+            self.ways.add(way)
+            way.add_done_callback(self.ways.discard)
+
+    async def keep(self, lease: HeldLease) -> None:
+        """Watches the lease of the weights: when it is asked back the model leaves the card, and comes back for whom it has."""
+        while True:
+            await first(lease.revoked, lease.lost)
+            loaded = self.loaded
+            if loaded is None:
+                return
+            self.threads.open.clear()
+            await self.stop_working(loaded, lease)
+            if not self.users:
+                del loaded  # or its weights would still be there when their room is given back
+                await self.unload()
+                self.threads.open.set()
+                return
+            await asyncio.to_thread(loaded.move, torch.device("cpu"))
+            await self.release()
+            metrics.PAUSES.labels(self.entry.name).inc()
+            log.info("model paused", model=self.entry.name, generations=len(self.users))
+            try:
+                back = await self.card.acquire(self.weight_bytes, self.holder, 50, self.make_way, preemptible=True)
+                await asyncio.to_thread(loaded.move, self.device)
+            except ImajinError as error:
+                self.users.stop_all(error)
+                del loaded
+                await self.unload()
+                self.threads.open.set()
+                return
+            self.lease = back
+            loaded.resume()
+            self.threads.open.set()
+            if back is None:
+                return
+            lease = back
+
+    async def stop_working(self, loaded: Loaded, lease: HeldLease) -> None:
+        """Returns when no thread uses the weights. What isn't at a place to stand still in time is stopped."""
+        await asyncio.to_thread(loaded.pause)
+        try:
+            async with asyncio.timeout(max(lease.seconds_to_revoke() - 0.5, 0.0)):
+                await first(self.threads.calm, lease.lost)
+        except TimeoutError:
+            self.users.stop_all(
+                LeaseLost("the card was needed for something more urgent", metadata={"model": self.entry.name})
+            )
+            await self.threads.calm.wait()
+        if lease.lost.is_set():
+            self.users.stop_all(LeaseLost("the lease of the model was lost", metadata={"model": self.entry.name}))
+
+    def keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        """Nobody may wait for a model that nobody brings back."""
+        if keeper.cancelled() or (error := keeper.exception()) is None:
+            return
+        log.error("the keeper of a model failed", model=self.entry.name, exc_info=error)
+        self.users.stop_all(Internal("the model could not be brought back"))
+        if self.loaded is not None:
+            self.loaded.resume()
+        self.threads.open.set()
+
+    async def release(self) -> None:
+        """Gives the room back."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            await lease.release()
+
+    async def unload(self) -> None:
+        """Takes the model out of memory and gives the room back."""
+        loaded, self.loaded = self.loaded, None
+        lease, self.lease = self.lease, None
+        async with self.turnover:
+            if loaded is not None:
+                await asyncio.to_thread(loaded.close)
+            del loaded
+            await asyncio.to_thread(swept, self.device)
+            if lease is not None:
+                await lease.release()
+        metrics.LOADED.labels(self.entry.name).set(0)
+        self.shelf.stir()
+        log.info("model unloaded", model=self.entry.name)
+
+    async def close(self) -> None:
+        """Ends everything."""
+        for task in (self.loader, self.keeper):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
+        if self.loaded is not None:
+            await self.unload()
+
+
+def swept(device: torch.device) -> None:
+    """Frees what nothing refers to any more. Blocking."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+async def first(*events: asyncio.Event) -> None:
+    """Waits until one of `events` is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -94,6 +94,27 @@ def test_faces_that_fit_together_are_all_whole(
         assert all(cut.top - hair <= face.top and face.bottom <= cut.bottom + hair for face in faces)
 
 
+@given(SIDES, SIDES, SIDES, SIDES, st.data())
+def test_a_subject_that_fits_is_whole_and_never_costs_a_face(
+    width: int, height: int, to_width: int, to_height: int, data: st.DataObject
+) -> None:
+    faces = data.draw(faces_in(width, height))
+    assume(len(faces) > 1)
+    *faces, subject = faces
+    size, hair = (width, height), HAIR * max(width, height)
+    alone = plan(size, (to_width, to_height), subject.center, (), 1e9, subject).box
+    if subject.width <= alone.width:
+        assert alone.left - hair <= subject.left
+        assert subject.right <= alone.right + hair
+    if subject.height <= alone.height:
+        assert alone.top - hair <= subject.top
+        assert subject.bottom <= alone.bottom + hair
+    cut = plan(size, (to_width, to_height), faces[0].center, faces, 1e9, subject).box
+    if faces[0].width <= cut.width:
+        assert cut.left - hair <= faces[0].left
+        assert faces[0].right <= cut.right + hair
+
+
 def test_two_faces_that_fit_together_are_both_kept() -> None:
     faces = [Box(300, 200, 100, 100), Box(700, 220, 80, 80)]
     cut = plan((1500, 1000), (1, 1), (350, 250), faces).box

@@ -18,6 +18,7 @@ from imajin_servers.processing.focal.litert import LitertLooker
 from imajin_servers.processing.focal.locate import given as given_point
 from imajin_servers.processing.focal.locate import locate
 from imajin_servers.processing.focal.point import Face, FaceFinder
+from imajin_servers.processing.focal.subject import whole_subject
 
 FACE = Box(175, 65, 100, 105)
 """Where the face is in the 512 px photograph of the astronaut, by eye."""
@@ -25,7 +26,7 @@ FACE = Box(175, 65, 100, 105)
 
 @pytest.fixture(scope="module")
 def finder() -> Iterator[FaceFinder]:
-    found = Faces(LitertLooker(0.6), 0.6)
+    found = Faces(LitertLooker(), 0.6)
     yield found
     found.close()
 
@@ -121,7 +122,7 @@ class Suspicious:
         self.seen = seen
         self.whole = whole
 
-    def look(self, image: Image.Image) -> list[Face]:
+    def look(self, image: Image.Image, min_score: float) -> list[Face]:
         return [] if image.size == self.whole else [self.seen]
 
     def close(self) -> None:
@@ -166,6 +167,92 @@ def test_sky_above_and_grass_below_are_background() -> None:
     focus = locate(image, NoFaces())
     assert focus.method == "saliency"
     assert focus.x * 600 == pytest.approx(460, abs=40)
+
+
+def figure(size: tuple[int, int], box: Box, ground: tuple[int, int, int]) -> Image.Image:
+    """A figure with a head, a body and legs that fills `box`, on a ground that grows lighter downwards."""
+    shade = np.linspace(0, 30, size[1])[:, None, None] + np.zeros((1, size[0], 1))
+    image = Image.fromarray((shade + ground).clip(0, 255).astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+    x, y, w, h = box.left, box.top, box.width, box.height
+    draw.ellipse((x + w * 0.2, y, x + w * 0.8, y + h * 0.4), fill=(250, 200, 60))
+    draw.rectangle((x, y + h * 0.35, x + w, y + h * 0.8), fill=(200, 60, 50))
+    draw.rectangle((x + w * 0.2, y + h * 0.8, x + w * 0.8, y + h), fill=(60, 60, 70))
+    return image
+
+
+@pytest.mark.parametrize("ground", [(220, 225, 220), (250, 170, 200), (30, 60, 160)])
+@pytest.mark.parametrize("place", [(20, 50), (330, 20), (200, 90)])
+def test_the_box_of_what_stands_apart_is_measured_whatever_the_background(
+    ground: tuple[int, int, int], place: tuple[int, int]
+) -> None:
+    box = Box(*place, 120, 200)
+    found = whole_subject(figure((480, 320), box, ground))
+    assert found is not None
+    assert overlap(found.box, box) > 0.8
+
+
+def test_a_crop_keeps_what_stands_apart_whole_where_it_fits_and_else_its_upper_part() -> None:
+    box = Box(300, 60, 170, 230)
+    image = figure((480, 320), box, (235, 230, 225))
+    focus = locate(image, NoFaces())
+    assert focus.method == "saliency"
+    assert focus.subject is not None
+
+    def cut(size: tuple[int, int]) -> Box:
+        return plan(image.size, size, (focus.x * 480, focus.y * 320), (), 16, focus.subject).box
+
+    for size in ((240, 320), (100, 160), (480, 300)):
+        assert cut(size).left <= box.left + 4
+        assert cut(size).right >= box.right - 4
+        assert cut(size).top <= box.top + 4
+        assert cut(size).bottom >= box.bottom - 4
+    wide = cut((400, 100))
+    assert wide.top <= box.top + 0.2 * box.height
+    assert wide.bottom >= box.top + 0.4 * box.height
+
+
+class Doubtful(NoFaces):
+    """Finds no face, and suspects some."""
+
+    def __init__(self, *suspects: Box) -> None:
+        self.suspects = suspects
+
+    def suspect(self, image: Image.Image) -> list[Face]:
+        return [Face(box, 0.4) for box in self.suspects]
+
+
+def test_what_looks_somewhat_like_a_face_says_where_the_head_of_a_subject_is() -> None:
+    image = figure((480, 320), Box(100, 60, 200, 200), (235, 230, 225))
+    without, head = locate(image, NoFaces()), locate(image, Doubtful(Box(110, 80, 60, 60)))
+    assert head.method == "saliency"
+    assert head.x < without.x
+    # Outside of the subject, in its lowest part, and tiny: no head of it.
+    for box in (Box(380, 80, 60, 60), Box(180, 215, 40, 40), Box(200, 80, 8, 8)):
+        assert locate(image, Doubtful(box)) == without
+
+
+def test_a_scene_that_reaches_every_border_has_no_subject_apart() -> None:
+    noise = np.random.default_rng(5).integers(0, 255, (20, 30, 3), np.uint8)
+    assert whole_subject(Image.fromarray(noise).resize((480, 320), Image.Resampling.BICUBIC)) is None
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_a_subject_lies_in_its_image(width: int, height: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels = np.full((height, width, 3), rng.integers(0, 255, 3), np.uint8)
+    pixels[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = rng.integers(0, 255, 3)
+    found = whole_subject(Image.fromarray(pixels))
+    if found is not None:
+        assert 0 <= found.box.left < found.box.right <= width
+        assert 0 <= found.box.top < found.box.bottom <= height
+        assert 0 < found.clear <= 1
+
+
+def test_the_real_detector_suspects_more_than_it_finds(finder: FaceFinder, astronaut: Image.Image) -> None:
+    small = astronaut.resize((60, 60)).resize((512, 512))
+    assert len(finder.suspect(small)) >= len(finder.find(small))
+    assert finder.suspect(astronaut)
 
 
 def test_what_is_transparent_is_no_subject() -> None:

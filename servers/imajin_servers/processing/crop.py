@@ -11,6 +11,8 @@ HEAD_ROOM = 0.5
 """Wanted above a face, as a fraction of its height: detectors box brow to chin, hair is above."""
 CHEEK_ROOM = 0.15
 """Wanted beside and below a face, as a fraction of its width and height."""
+MARGIN = 0.03
+"""Wanted on each side of a subject, as a fraction of its size."""
 TRIM = 0.08
 """What a face that isn't the most important may lose on each side, as a fraction of its size, rather than be left out."""
 EYE_LINE = 0.42
@@ -56,13 +58,14 @@ def plan(
     focal: tuple[float, float],
     faces: Sequence[Box] = (),
     max_upscale: float = 16.0,
+    subject: Box | None = None,
 ) -> Cut:
     """The cut of `source` (width, height) for `target` (width, height).
 
     It has exactly the target's aspect, is as large as that allows, lies inside the source and contains `focal` (pixels).
     `faces`, the most important first, are kept whole as long as all of them fit together with the focal point; what is
-    left of the cut becomes room around them. Raises InvalidArgument when the cut would have
-    to be enlarged beyond `max_upscale`.
+    left of the cut becomes room around them. `subject` comes after them and is kept whole where it fits too. Raises
+    InvalidArgument when the cut would have to be enlarged beyond `max_upscale`.
     """
     scale = min(source[0] / target[0], source[1] / target[1])
     upscale = 1 / scale
@@ -74,23 +77,25 @@ def plan(
         )
         raise InvalidArgument.field("max_upscale", text)
     width, height = min(target[0] * scale, source[0]), min(target[1] * scale, source[1])
-    left = place(
-        source[0],
-        width,
-        focal[0],
-        [(f.left - CHEEK_ROOM * f.width, f.right + CHEEK_ROOM * f.width) for f in faces],
-        [(f.left, f.right) for f in faces],
-        0.5,
-    )
-    top = place(
-        source[1],
-        height,
-        focal[1],
-        [(f.top - HEAD_ROOM * f.height, f.bottom + CHEEK_ROOM * f.height) for f in faces],
-        [(f.top, f.bottom) for f in faces],
-        EYE_LINE if faces else 0.5,
-    )
+    bare, roomy = list(faces), [with_room(face, HEAD_ROOM, CHEEK_ROOM) for face in faces]
+    if subject is not None:
+        bare.append(subject)
+        roomy.append(with_room(subject, MARGIN, MARGIN))
+    across, down = [(box.left, box.right) for box in bare], [(box.top, box.bottom) for box in bare]
+    left = place(source[0], width, focal[0], [(box.left, box.right) for box in roomy], across, 0.5)
+    rest = EYE_LINE if faces else 0.5
+    top = place(source[1], height, focal[1], [(box.top, box.bottom) for box in roomy], down, rest)
     return Cut(Box(left, top, width, height), upscale)
+
+
+def with_room(box: Box, above: float, around: float) -> Box:
+    """`box` with room `above` it and `around` its other sides, as fractions of its size."""
+    return Box(
+        box.left - around * box.width,
+        box.top - above * box.height,
+        box.width * (1 + 2 * around),
+        box.height * (1 + above + around),
+    )
 
 
 Span = tuple[float, float]

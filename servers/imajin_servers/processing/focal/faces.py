@@ -26,6 +26,8 @@ WEAK = 0.85
 """Part of the least score that is enough beside a face of `CLOSE_SCORE`."""
 SAME = 0.3
 """Boxes that share more than this part of their union are one face."""
+SUSPECT = 0.28
+"""Least score of what looks somewhat like a face: heads that are drawn, and of animals, get 0.3 to 0.6; so does some foliage."""
 
 log = structlog.get_logger()
 
@@ -33,7 +35,7 @@ log = structlog.get_logger()
 def face_finder(min_score: float) -> FaceFinder:
     """Finds faces by LiteRT; where it can't be loaded, finds none and says so in the log."""
     try:
-        return Faces(LitertLooker(WEAK * min_score), min_score)
+        return Faces(LitertLooker(), min_score)
     except (ImportError, OSError, RuntimeError) as error:
         log.warning(
             "face detection is off: focal points come from saliency",
@@ -47,6 +49,10 @@ class NoFaces:
     """Finds no face."""
 
     def find(self, image: Image.Image) -> Sequence[Face]:
+        """Nothing."""
+        return ()
+
+    def suspect(self, image: Image.Image) -> Sequence[Face]:
         """Nothing."""
         return ()
 
@@ -68,12 +74,12 @@ class Faces:
         short side where the image is long, and where none of them shows a face, squares of half the short side.
         """
         short = min(image.size)
-        seen = self.looker.look(image)
+        seen = self.looker.look(image, WEAK * self.min_score)
         if max(image.size) > LONG * short:
             large = LARGE * max(image.size)
             seen += [
                 face
-                for face in self.look_at_squares(image, short)
+                for face in self.look_at_squares(image, short, WEAK * self.min_score)
                 # What is large enough for the first look, and was not even suspected there, is seldom a face.
                 if max(face.box.width, face.box.height) < large
                 or face.score >= CLOSE_SCORE
@@ -81,15 +87,24 @@ class Faces:
             ]
         found = in_company(distinct(seen), self.min_score)
         if not found and short >= CLOSE_SIDE:
-            found = distinct([face for face in self.look_at_squares(image, short // 2) if face.score >= CLOSE_SCORE])
+            close = self.look_at_squares(image, short // 2, WEAK * self.min_score)
+            found = distinct([face for face in close if face.score >= CLOSE_SCORE])
         return found
 
-    def look_at_squares(self, image: Image.Image, side: int) -> list[Face]:
+    def suspect(self, image: Image.Image) -> Sequence[Face]:
+        """What looks somewhat like a face, in the whole and, where the image is long, in squares of the short side."""
+        short = min(image.size)
+        seen = self.looker.look(image, SUSPECT)
+        if max(image.size) > LONG * short:
+            seen += self.look_at_squares(image, short, SUSPECT)
+        return distinct(seen)
+
+    def look_at_squares(self, image: Image.Image, side: int, min_score: float) -> list[Face]:
         """The faces in overlapping squares that cover an image."""
         found: list[Face] = []
         for top in starts(image.height, side):
             for left in starts(image.width, side):
-                for face in self.looker.look(image.crop((left, top, left + side, top + side))):
+                for face in self.looker.look(image.crop((left, top, left + side, top + side)), min_score):
                     box = Box(face.box.left + left, face.box.top + top, face.box.width, face.box.height)
                     found.append(Face(box, face.score))
         return found

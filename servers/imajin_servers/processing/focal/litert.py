@@ -31,10 +31,9 @@ class LitertLooker:
     of each cell; centre and size in pixels of the input, the centre relative to the anchor.
     """
 
-    def __init__(self, min_score: float) -> None:
+    def __init__(self) -> None:
         from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
 
-        self.min_score = min_score
         # The interpreter holds the tensors of one look.
         self.lock = threading.Lock()
         with quiet():
@@ -46,8 +45,8 @@ class LitertLooker:
         rows, columns = np.mgrid[0:GRID, 0:GRID]
         self.anchors = (np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) * (INPUT / GRID)
 
-    def look(self, image: Image.Image) -> list[Face]:
-        """The faces of an RGB image, seen whole, in its pixels."""
+    def look(self, image: Image.Image, min_score: float) -> list[Face]:
+        """The faces of an RGB image, seen whole, in its pixels, that are at least this sure."""
         scale = INPUT / max(image.size)
         width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
         left, top = (INPUT - width) // 2, (INPUT - height) // 2
@@ -59,7 +58,7 @@ class LitertLooker:
             self.interpreter.invoke()
             raw, logits = self.interpreter.get_tensor(self.boxes)[0], self.interpreter.get_tensor(self.scores)[0, :, 0]
         scores = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
-        sure = scores >= self.min_score
+        sure = scores >= min_score
         corners = self.corners(raw[sure], self.anchors[sure])
         # Back to the pixels of the image, without what hangs over its edges.
         corners = (corners - (left, top, left, top)) / scale

@@ -1,4 +1,4 @@
-"""The focal point of an image: faces, else what is salient, else the centre."""
+"""The focal point of an image: faces, else what stands apart or is salient, else the centre."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from PIL import Image
 from imajin_servers.processing.crop import Box
 from imajin_servers.processing.focal.point import Face, FaceFinder, Focus
 from imajin_servers.processing.focal.saliency import salient_region
+from imajin_servers.processing.focal.subject import eye_of, whole_subject
 
 ONE_SUBJECT = 0.5
 """Faces are one subject as long as their group takes at most this part of the image's width and height."""
@@ -19,10 +20,14 @@ def locate(image: Image.Image, finder: FaceFinder) -> Focus:
     """Finds the focal point of an RGB or RGBA image."""
     seen = opaque(image)
     faces = ranked(finder.find(seen), seen.size)
+    subject = whole_subject(seen)
     if faces:
         x, y = group_center(faces, seen.size)
         boxes = tuple(face.box for face in faces)
-        return Focus(x / image.width, y / image.height, "face", faces[0].score, boxes)
+        return Focus(x / image.width, y / image.height, "face", faces[0].score, boxes, subject.box if subject else None)
+    if subject:
+        x, y = eye_of(subject.box, finder.suspect(seen))
+        return Focus(x / image.width, y / image.height, "saliency", subject.clear, (subject.box,), subject.box)
     return salient_region(seen) or Focus(0.5, 0.5, "center", 0.0)
 
 

@@ -30,6 +30,8 @@ class Focus:
     method: Method
     confidence: float
     boxes: tuple[Box, ...] = field(default=())
+    subject: Box | None = None
+    """What stands apart from all around it, where there is such a thing: a crop that can shall keep it whole."""
 
 
 class FaceFinder(Protocol):
@@ -37,6 +39,10 @@ class FaceFinder(Protocol):
 
     def find(self, image: Image.Image) -> Sequence[Face]:
         """The faces of an RGB image, in its pixels, in any order."""
+        ...
+
+    def suspect(self, image: Image.Image) -> Sequence[Face]:
+        """What looks somewhat like a face, much less surely: in a drawing it may be a head."""
         ...
 
     def close(self) -> None:
@@ -47,8 +53,8 @@ class FaceFinder(Protocol):
 class Looker(Protocol):
     """One look of a detector. Called in threads, from several at a time."""
 
-    def look(self, image: Image.Image) -> list[Face]:
-        """The faces of an RGB image, seen whole, in its pixels."""
+    def look(self, image: Image.Image, min_score: float) -> list[Face]:
+        """The faces of an RGB image, seen whole, in its pixels, that are at least this sure."""
         ...
 
     def close(self) -> None:

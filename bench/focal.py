@@ -59,7 +59,7 @@ class Ours:
         focus, (width, height) = self.focus(photo), photo.pixels.size
         point = focus.x * width, focus.y * height
         faces = focus.boxes if focus.method == "face" else ()
-        return plan((width, height), aspect, point, faces, 1e9, focus.subject).box
+        return plan((width, height), aspect, point, faces, 1e9, focus.subjects).box
 
 
 def centre(photo: Photograph, aspect: tuple[int, int]) -> Box:

@@ -102,14 +102,14 @@ def test_a_subject_that_fits_is_whole_and_never_costs_a_face(
     assume(len(faces) > 1)
     *faces, subject = faces
     size, hair = (width, height), HAIR * max(width, height)
-    alone = plan(size, (to_width, to_height), subject.center, (), 1e9, subject).box
+    alone = plan(size, (to_width, to_height), subject.center, (), 1e9, [subject]).box
     if subject.width <= alone.width:
         assert alone.left - hair <= subject.left
         assert subject.right <= alone.right + hair
     if subject.height <= alone.height:
         assert alone.top - hair <= subject.top
         assert subject.bottom <= alone.bottom + hair
-    cut = plan(size, (to_width, to_height), faces[0].center, faces, 1e9, subject).box
+    cut = plan(size, (to_width, to_height), faces[0].center, faces, 1e9, [subject]).box
     if faces[0].width <= cut.width:
         assert cut.left - hair <= faces[0].left
         assert faces[0].right <= cut.right + hair

@@ -189,7 +189,7 @@ def test_the_box_of_what_stands_apart_is_measured_whatever_the_background(
     box = Box(*place, 120, 200)
     found = whole_subject(figure((480, 320), box, ground))
     assert found is not None
-    assert overlap(found.box, box) > 0.8
+    assert overlap(found.boxes[0], box) > 0.8
 
 
 def test_a_crop_keeps_what_stands_apart_whole_where_it_fits_and_else_its_upper_part() -> None:
@@ -197,10 +197,10 @@ def test_a_crop_keeps_what_stands_apart_whole_where_it_fits_and_else_its_upper_p
     image = figure((480, 320), box, (235, 230, 225))
     focus = locate(image, NoFaces())
     assert focus.method == "saliency"
-    assert focus.subject is not None
+    assert focus.subjects
 
     def cut(size: tuple[int, int]) -> Box:
-        return plan(image.size, size, (focus.x * 480, focus.y * 320), (), 16, focus.subject).box
+        return plan(image.size, size, (focus.x * 480, focus.y * 320), (), 16, focus.subjects).box
 
     for size in ((240, 320), (100, 160), (480, 300)):
         assert cut(size).left <= box.left + 4
@@ -210,6 +210,32 @@ def test_a_crop_keeps_what_stands_apart_whole_where_it_fits_and_else_its_upper_p
     wide = cut((400, 100))
     assert wide.top <= box.top + 0.2 * box.height
     assert wide.bottom >= box.top + 0.4 * box.height
+
+
+def test_of_two_things_a_crop_that_cannot_keep_both_keeps_the_main_one_whole() -> None:
+    image = Image.new("RGB", (600, 300), (230, 225, 235))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((60, 60, 260, 240), fill=(60, 170, 90))
+    draw.ellipse((400, 80, 540, 240), fill=(220, 60, 120))
+    focus = locate(image, NoFaces())
+    assert len(focus.subjects) == 2
+    assert overlap(focus.subjects[0], Box(60, 60, 200, 180)) > 0.8
+    assert overlap(focus.subjects[1], Box(60, 60, 480, 180)) > 0.8
+    both, one = (
+        plan(image.size, size, (focus.x * 600, focus.y * 300), (), 16, focus.subjects).box
+        for size in ((500, 300), (300, 300))
+    )
+    assert both.left <= 64
+    assert both.right >= 536
+    assert one.left <= 64
+    assert one.right >= 256
+
+
+def test_a_cut_smaller_than_the_subject_shows_nothing_beside_it() -> None:
+    subject = Box(100, 40, 200, 120)
+    cut = plan((400, 200), (190, 200), (290, 60), (), 16, [subject]).box
+    assert cut.left >= subject.left
+    assert cut.right <= subject.right
 
 
 class Doubtful(NoFaces):
@@ -244,8 +270,8 @@ def test_a_subject_lies_in_its_image(width: int, height: int, seed: int) -> None
     pixels[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = rng.integers(0, 255, 3)
     found = whole_subject(Image.fromarray(pixels))
     if found is not None:
-        assert 0 <= found.box.left < found.box.right <= width
-        assert 0 <= found.box.top < found.box.bottom <= height
+        assert 0 <= found.boxes[0].left < found.boxes[0].right <= width
+        assert 0 <= found.boxes[0].top < found.boxes[0].bottom <= height
         assert 0 < found.clear <= 1
 
 

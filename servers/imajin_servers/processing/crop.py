@@ -58,14 +58,15 @@ def plan(
     focal: tuple[float, float],
     faces: Sequence[Box] = (),
     max_upscale: float = 16.0,
-    subject: Box | None = None,
+    subjects: Sequence[Box] = (),
 ) -> Cut:
     """The cut of `source` (width, height) for `target` (width, height).
 
     It has exactly the target's aspect, is as large as that allows, lies inside the source and contains `focal` (pixels).
     `faces`, the most important first, are kept whole as long as all of them fit together with the focal point; what is
-    left of the cut becomes room around them. `subject` comes after them and is kept whole where it fits too. Raises
-    InvalidArgument when the cut would have to be enlarged beyond `max_upscale`.
+    left of the cut becomes room around them. `subjects` come after them and are kept whole where they fit too; a
+    cut smaller than the first of them lies within it. Raises InvalidArgument when the cut would have to be enlarged beyond
+    `max_upscale`.
     """
     scale = min(source[0] / target[0], source[1] / target[1])
     upscale = 1 / scale
@@ -77,14 +78,14 @@ def plan(
         )
         raise InvalidArgument.field("max_upscale", text)
     width, height = min(target[0] * scale, source[0]), min(target[1] * scale, source[1])
-    bare, roomy = list(faces), [with_room(face, HEAD_ROOM, CHEEK_ROOM) for face in faces]
-    if subject is not None:
-        bare.append(subject)
-        roomy.append(with_room(subject, MARGIN, MARGIN))
+    bare, roomy = [*faces, *subjects], [with_room(face, HEAD_ROOM, CHEEK_ROOM) for face in faces]
+    roomy += [with_room(subject, MARGIN, MARGIN) for subject in subjects]
     across, down = [(box.left, box.right) for box in bare], [(box.top, box.bottom) for box in bare]
-    left = place(source[0], width, focal[0], [(box.left, box.right) for box in roomy], across, 0.5)
+    main = subjects[0] if subjects else Box(0, 0, *source)
+    wide, high = [(box.left, box.right) for box in roomy], [(box.top, box.bottom) for box in roomy]
+    left = place(source[0], width, focal[0], wide, across, 0.5, (main.left, main.right))
     rest = EYE_LINE if faces else 0.5
-    top = place(source[1], height, focal[1], [(box.top, box.bottom) for box in roomy], down, rest)
+    top = place(source[1], height, focal[1], high, down, rest, (main.top, main.bottom))
     return Cut(Box(left, top, width, height), upscale)
 
 
@@ -102,14 +103,14 @@ Span = tuple[float, float]
 
 
 def place(
-    length: float, window: float, focal: float, roomy: Sequence[Span], bare: Sequence[Span], rest: float
+    length: float, window: float, focal: float, roomy: Sequence[Span], bare: Sequence[Span], rest: float, main: Span
 ) -> float:
     """Where a window begins on an axis of `length`.
 
     The window must hold `focal`. Then `bare` spans, the most important first, are taken in as long as all of them fit; one
     that doesn't is left out, and the next is tried. What is left of the window becomes the room of those that are in, as
     far as it goes, shared between both sides. Within what is then still free, `focal` comes as near to `rest` (a fraction
-    of the window) as it can.
+    of the window) as it can, and the window leaves `main` no further than it must.
     """
     free = length - window
     low, high = focal, focal
@@ -128,4 +129,7 @@ def place(
         share = min(1.0, (window - (high - low)) / (before + after)) if before + after else 0.0
         low, high = low - share * before, high + share * after
     first, last = max(0.0, high - window), min(free, low)
-    return min(max(focal - rest * window, first), last, max(free, 0.0))
+    wanted = focal - rest * window
+    if main[1] - main[0] >= window:
+        wanted = min(max(wanted, main[0]), main[1] - window)
+    return min(max(wanted, first), last, max(free, 0.0))

@@ -109,7 +109,7 @@ def cut_around(focus: Focus, picture: Picture, size: tuple[int, int], max_upscal
     """The cut of `picture` for `size` around `focus`."""
     point = focus.x * picture.width, focus.y * picture.height
     faces = focus.boxes if focus.method in ("face", "given") else ()
-    return crop.plan((picture.width, picture.height), size, point, faces, max_upscale, focus.subject)
+    return crop.plan((picture.width, picture.height), size, point, faces, max_upscale, focus.subjects)
 
 
 def derivative_outputs(

@@ -24,10 +24,10 @@ def locate(image: Image.Image, finder: FaceFinder) -> Focus:
     if faces:
         x, y = group_center(faces, seen.size)
         boxes = tuple(face.box for face in faces)
-        return Focus(x / image.width, y / image.height, "face", faces[0].score, boxes, subject.box if subject else None)
+        return Focus(x / image.width, y / image.height, "face", faces[0].score, boxes, subject.boxes if subject else ())
     if subject:
-        x, y = eye_of(subject.box, finder.suspect(seen))
-        return Focus(x / image.width, y / image.height, "saliency", subject.clear, (subject.box,), subject.box)
+        x, y = eye_of(subject.boxes[0], finder.suspect(seen))
+        return Focus(x / image.width, y / image.height, "saliency", subject.clear, subject.boxes, subject.boxes)
     return salient_region(seen) or Focus(0.5, 0.5, "center", 0.0)
 
 

@@ -30,8 +30,8 @@ class Focus:
     method: Method
     confidence: float
     boxes: tuple[Box, ...] = field(default=())
-    subject: Box | None = None
-    """What stands apart from all around it, where there is such a thing: a crop that can shall keep it whole."""
+    subjects: tuple[Box, ...] = field(default=())
+    """What stands apart from all around it, where there is such a thing: the main thing, then all of them together."""
 
 
 class FaceFinder(Protocol):

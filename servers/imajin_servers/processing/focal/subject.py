@@ -1,4 +1,4 @@
-"""The box of the one thing that an image shows, where it stands apart from everything around it: most drawings, few photographs."""
+"""The box of what an image shows, where that stands apart from everything around it: most drawings, few photographs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMPANION = 0.35
 LARGEST = 0.6
 """Part of the image from which a box is no subject's but the whole scene's."""
 FULLEST = 0.6
-"""Part of its box that a subject fills at least; what fills less is a branch, a beam, a horizon."""
+"""Part of its box that a thing fills at least; what fills less is a branch, a beam, a horizon."""
 CLEAR = 0.88
 """How much less there is to cross outside the box than inside, at least, for the box to be trusted."""
 SHARPER = 2.0
@@ -45,15 +45,19 @@ NARROWEST = 0.08
 
 Map = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Edges = tuple[int, int, int, int]
 Place = tuple[slice | int, slice | int]
 ALL = slice(None)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Where the subject is, in pixels, and how much less there is around it than in it, 0 to 1."""
+    """Where the subject is, in pixels, and how much less there is around it than in it, 0 to 1.
 
-    box: Box
+    One box, or two where it is several things: that of the main thing, then that of all of them together.
+    """
+
+    boxes: tuple[Box, ...]
     clear: float
 
 
@@ -74,8 +78,9 @@ def whole_subject(image: Image.Image) -> Subject | None:
         found = boxed(height, sharp, max(FLAT / 2, part * highest))
         if found is not None:
             across, down = image.width / small.width, image.height / small.height
-            left, top, right, bottom, clear = found
-            return Subject(Box(left * across, top * down, (right - left) * across, (bottom - top) * down), clear)
+            edges, clear = found
+            boxes = [Box(x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down) for x0, y0, x1, y1 in edges]
+            return Subject(tuple(boxes), clear)
     return None
 
 
@@ -109,24 +114,31 @@ def barriers(colours: Map) -> Map:
     return height
 
 
-def boxed(height: Map, sharp: Map, least: float) -> tuple[int, int, int, int, float] | None:
-    """Left, top, right and bottom of what lies behind barriers of `least`, and how clear that is; None when it is no subject."""
+def boxed(height: Map, sharp: Map, least: float) -> tuple[list[Edges], float] | None:
+    """The main thing that lies behind barriers of `least`, and all such things, and how clear they are; None when they are no subject."""
     things = apart(height >= least)
     if not things:
         return None
     weights = [float((height * central(height.shape))[thing].sum()) for thing in things]
-    thing = np.any([one for one, weight in zip(things, weights, strict=True) if weight >= COMPANION * max(weights)], 0)
-    down, across = np.nonzero(thing.any(axis=1))[0], np.nonzero(thing.any(axis=0))[0]
-    left, top, right, bottom = int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
-    area = (right - left) * (bottom - top)
-    if area > LARGEST * height.size or thing.sum() < FULLEST * area:
+    kept = [one for one, weight in zip(things, weights, strict=True) if weight >= COMPANION * max(weights)]
+    thing = np.asarray(np.any(kept, axis=0))
+    left, top, right, bottom = whole = edges_of(thing)
+    filled = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in map(edges_of, kept))
+    if (right - left) * (bottom - top) > LARGEST * height.size or thing.sum() < FULLEST * filled:
         return None
     outside = np.ones(height.shape, np.bool_)
     outside[top:bottom, left:right] = False
     clear = 1 - float(height[outside].mean()) / float(height[thing].mean())
     if clear < CLEAR or sharp[~outside].mean() < SHARPER * sharp[outside].mean():
         return None
-    return left, top, right, bottom, clear
+    main = edges_of(things[int(np.argmax(weights))])
+    return ([whole] if main == whole else [main, whole]), clear
+
+
+def edges_of(thing: Mask) -> Edges:
+    """Left, top, right and bottom of a mask that is not empty."""
+    down, across = np.nonzero(thing.any(axis=1))[0], np.nonzero(thing.any(axis=0))[0]
+    return int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
 
 
 def apart(mask: Mask) -> list[Mask]:

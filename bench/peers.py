@@ -140,12 +140,13 @@ class Sharp:
 class Thumbor:
     """A Thumbor server on the loopback that reads from a folder and keeps nothing."""
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, detectors: Sequence[str] = ()) -> None:
         self.folder = tempfile.TemporaryDirectory()
         root = Path(self.folder.name)
         (root / "thumbor.conf").write_text(
             f"LOADER = 'thumbor.loaders.file_loader'\nFILE_LOADER_ROOT_PATH = {str(root)!r}\n"
             "STORAGE = 'thumbor.storages.no_storage'\nRESULT_STORAGE = None\nMAX_AGE = 0\n"
+            f"DETECTORS = {[f'thumbor.detectors.{name}_detector' for name in detectors]!r}\n"
         )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -174,6 +175,17 @@ class Thumbor:
             return Taken((self.used() - spent) * 1000, (time.perf_counter() - began) * 1000, files)
 
         return run
+
+    def cut(self, source: bytes, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+        """Left, top, right and bottom of its smart crop; None where it crops nothing away."""
+        (Path(self.folder.name) / "cut").write_bytes(source)
+        address = f"http://127.0.0.1:{self.port}/unsafe/meta/{size[0]}x{size[1]}/smart/cut"
+        with urllib.request.urlopen(address) as answer:
+            done = json.load(answer)["thumbor"]["operations"]
+        for step in done:
+            if step["type"] == "crop":
+                return step["left"], step["top"], step["right"], step["bottom"]
+        return None
 
     def used(self) -> float:
         """CPU seconds of the server so far."""

@@ -26,8 +26,8 @@ WEAK = 0.85
 """Part of the least score that is enough beside a face of `CLOSE_SCORE`."""
 SAME = 0.3
 """Boxes that share more than this part of their union are one face."""
-SUSPECT = 0.28
-"""Least score of what looks somewhat like a face: heads that are drawn, and of animals, get 0.3 to 0.6; so does some foliage."""
+SUSPECT = 0.35
+"""Least score of what looks somewhat like a face: heads that are drawn, and of animals, often get that much; so does some foliage."""
 
 log = structlog.get_logger()
 

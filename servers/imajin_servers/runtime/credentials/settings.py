@@ -32,6 +32,8 @@ class CredentialSettings(Section):
     """PEM files of certificates that signers are trusted by, beside the one that this installation signs under."""
     timestamp_authority: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """Address of an RFC 3161 server that countersigns the time; none by default, for it is a network call an image."""
+    timestamp_seconds: float = Field(default=5.0, gt=0, le=25)
+    """How long an image waits for the authority at most; then it leaves without a time stamp, and the log says so."""
     include_prompt: bool = False
     """Whether the prompt goes into the manifest of a generated image, for everyone to read."""
 

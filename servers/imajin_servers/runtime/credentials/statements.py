@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -52,11 +53,17 @@ class Derived:
 Statement = Created | Derived
 
 
+@cache
+def own_version() -> str:
+    """The suite's version: out of the installed package's metadata, which take a fifth of a signature's time to parse."""
+    return version("imajin")
+
+
 def definition(statement: Statement, media_type: str, title: str, content_id: str) -> dict[str, Any]:
     """The manifest that says `statement` of a file. `content_id` is the one in the file's invisible mark; empty where there is none."""
     when = statement.when.strftime("%Y-%m-%dT%H:%M:%SZ")
     said: dict[str, Any] = {
-        "claim_generator_info": [{"name": "imajin", "version": version("imajin")}],
+        "claim_generator_info": [{"name": "imajin", "version": own_version()}],
         "title": title,
         "format": media_type,
     }

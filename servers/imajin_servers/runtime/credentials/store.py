@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from imajin_servers.runtime.credentials import bare
 from imajin_servers.runtime.credentials.identity import Identity, load
 from imajin_servers.runtime.credentials.reports import Report, report
 from imajin_servers.runtime.credentials.settings import CredentialSettings
+from imajin_servers.runtime.credentials.stamping import Authority
 from imajin_servers.runtime.credentials.statements import PARENT, Created, Parent, Statement, definition
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class Credentials:
     def __init__(self, settings: CredentialSettings) -> None:
         self.settings = settings
         self.identity: Identity = load(settings)
+        address = settings.timestamp_authority
+        self.authority = Authority(address, settings.timestamp_seconds) if address else None
 
     @cached_property
     def context(self) -> c2pa.Context:
@@ -58,13 +62,26 @@ class Credentials:
     @cached_property
     def signer(self) -> c2pa.Signer:
         """The key, in the SDK's hands."""
+        return self.signer_with(None)
+
+    @cached_property
+    def stamping_signer(self) -> c2pa.Signer:
+        """The same; it asks the time stamp authority at each signature."""
+        return self.signer_with(self.settings.timestamp_authority.encode())
+
+    def signer_with(self, authority: bytes | None) -> c2pa.Signer:
+        """The key, with the address of a time stamp authority or without."""
         import c2pa
 
         identity = self.identity
-        authority = self.settings.timestamp_authority.encode() or None
         return c2pa.Signer.from_info(
             c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.private_key, authority)
         )
+
+    def stamped(self, sign: Callable[[c2pa.Signer], bytes]) -> bytes:
+        """What `sign` gives, with a time stamp where there is an authority and it answers in time, else without."""
+        done = self.authority.stamped(lambda: sign(self.stamping_signer)) if self.authority else None
+        return sign(self.signer) if done is None else done
 
     def try_key(self) -> None:
         """Loads the SDK and signs a pixel, so that a key that it refuses is known at the start. Raises ValueError."""
@@ -73,27 +90,32 @@ class Credentials:
         try:
             with self.builder(Created("none", EPOCH), bare.MEDIA_TYPE, "pixel", "") as builder:
                 # Without a time stamp authority: a server starts where there is no network.
-                identity = self.identity
-                key = c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.private_key, None)
-                pixel = io.BytesIO(bare.tiff(bytes(3), 1, 1))
-                with c2pa.Signer.from_info(key) as signer:
-                    builder.sign(signer, bare.MEDIA_TYPE, pixel, io.BytesIO())
+                builder.sign(self.signer, bare.MEDIA_TYPE, io.BytesIO(bare.tiff(bytes(3), 1, 1)), io.BytesIO())
         except c2pa.C2paError as error:
             raise ValueError(f"the credentials' key or certificate is refused: {error}") from error
 
     def sign(self, file: bytes, format: str, statement: Statement, content_id: str, title: str = "image") -> bytes:
         """`file` (png, jpeg, webp or avif) with a manifest in it."""
         media_type = MEDIA_TYPES[format]
-        signed = io.BytesIO()
-        with self.builder(statement, media_type, title, content_id) as builder:
-            builder.sign(self.signer, media_type, io.BytesIO(file), signed)
-        return signed.getvalue()
+
+        def sign(signer: c2pa.Signer) -> bytes:
+            signed = io.BytesIO()
+            with self.builder(statement, media_type, title, content_id) as builder:
+                builder.sign(signer, media_type, io.BytesIO(file), signed)
+            return signed.getvalue()
+
+        return self.stamped(sign)
 
     def sign_pixels(self, pixels: bytes, width: int, height: int, statement: Statement, content_id: str) -> bytes:
         """A manifest that goes beside bare RGB pixels."""
-        with self.builder(statement, bare.MEDIA_TYPE, "image", content_id) as builder:
-            builder.set_no_embed()
-            return bytes(builder.sign(self.signer, bare.MEDIA_TYPE, io.BytesIO(bare.tiff(pixels, width, height))))
+        file = bare.tiff(pixels, width, height)
+
+        def sign(signer: c2pa.Signer) -> bytes:
+            with self.builder(statement, bare.MEDIA_TYPE, "image", content_id) as builder:
+                builder.set_no_embed()
+                return bytes(builder.sign(signer, bare.MEDIA_TYPE, io.BytesIO(file)))
+
+        return self.stamped(sign)
 
     def builder(self, statement: Statement, media_type: str, title: str, content_id: str) -> c2pa.Builder:
         """The manifest before it is signed."""

@@ -46,10 +46,26 @@ def view(image: Image.Image) -> View:
 
 def mean_around(values: Numbers, radius: int) -> Numbers:
     """The mean of the square of `2 * radius + 1` pixels around each; edges are mirrored. No side may be shorter than `radius` + 2."""
-    # Sums run along rows: down columns they take ten times as long.
-    for _ in range(2):
-        padded = np.pad(values, ((0, 0), (radius + 1, radius)), mode="reflect")
-        sums = np.cumsum(padded, axis=1, dtype=np.float32)
-        means = (sums[:, 2 * radius + 1 :] - sums[:, : values.shape[1]]) * np.float32(1 / (2 * radius + 1))
-        values = np.ascontiguousarray(means.T)
-    return values
+    width = 2 * radius + 1
+    down: Numbers = np.pad(values, ((radius, radius), (0, 0)), mode="reflect")
+    # Summed in turns of the transpose: views cost nothing, and every addition runs along whole rows or columns.
+    across = np.pad(run_of(down, width), ((0, 0), (radius, radius)), mode="reflect")
+    means: Numbers = run_of(across.T, width).T * np.float32(1 / (width * width))
+    return means
+
+
+def run_of(values: Numbers, width: int) -> Numbers:
+    """Sums of `width` rows one below another, out of sums of 1, 2, 4 and so on: a running sum takes five times as long."""
+    length = len(values) - width + 1
+    total: Numbers | None = None
+    start, power, doubled = 0, 1, values
+    while power <= width:
+        if width & power:
+            part = doubled[start : start + length]
+            total = part.copy() if total is None else np.add(total, part, out=total)
+            start += power
+        if 2 * power <= width:
+            doubled = doubled[:-power] + doubled[power:]
+        power *= 2
+    assert total is not None
+    return total

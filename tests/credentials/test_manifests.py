@@ -22,8 +22,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from imajin_servers.runtime import marking
 from imajin_servers.runtime.credentials.identity import load, new_identity
 from imajin_servers.runtime.credentials.reports import MAX_TEXT, Report, State, report
+from imajin_servers.runtime.credentials.sealing import Seal
 from imajin_servers.runtime.credentials.settings import CredentialSettings
 from imajin_servers.runtime.credentials.statements import TRAINED, Created, Derived
 from imajin_servers.runtime.credentials.store import MEDIA_TYPES, Credentials
@@ -63,8 +65,10 @@ def test_the_first_start_makes_a_key_that_only_its_owner_reads(credentials: Cred
 def test_servers_that_start_at_once_share_one_key(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
-        "from imajin_servers.runtime.credentials.identity import load;"
-        "from imajin_servers.runtime.credentials.settings import CredentialSettings;"
+        "from imajin_servers.runtime import marking
+from imajin_servers.runtime.credentials.identity import load;"
+        "from imajin_servers.runtime.credentials.sealing import Seal
+from imajin_servers.runtime.credentials.settings import CredentialSettings;"
         "print(load(CredentialSettings(directory=Path(sys.argv[1]))).chain.hex())"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -219,6 +223,22 @@ def key_pair(tmp_path: Path, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519Pr
     _, chain = new_identity()
     (tmp_path / "own.pem").write_bytes(chain)
     return tmp_path / "own.key", tmp_path / "own.pem"
+
+
+def test_a_whole_mark_is_left_alone_where_it_is_of_the_right_size(
+    settings: CredentialSettings, photographs: dict[str, Image.Image]
+) -> None:
+    seal = Seal(settings)
+    base = seal.mark(photographs["astronaut"], "0badcafe").image
+    for scale, stays in ((0.9, True), (0.6, False)):
+        size = round(base.width * scale), round(base.height * scale)
+        smaller = base.resize(size, Image.Resampling.LANCZOS)
+        before = marking.place_in(*base.size).cut(0, 0, size[0] / base.width, size[1] / base.height)
+        marked = seal.mark(smaller, "0badcafe", before, whole=True)
+        assert (marked.image is smaller) == stays
+        found = marking.detect(marked.image)
+        assert found is not None
+        assert found.content_id == marked.content_id == "0badcafe"
 
 
 def test_a_key_of_ones_own_signs(tmp_path: Path, picture: Image.Image, encoded: Encode) -> None:

@@ -17,7 +17,7 @@ from imajin.common.v1 import credentials_pb2
 from imajin_servers.processing.encode import Encoded, Recipe, encode
 from imajin_servers.processing.settings import Encoders
 from imajin_servers.runtime import marking
-from imajin_servers.runtime.credentials.reports import Report
+from imajin_servers.runtime.credentials.reports import Report, State
 from imajin_servers.runtime.credentials.sealing import Attached, Omission, Provenance, Seal
 from imajin_servers.runtime.credentials.statements import Parent
 from imajin_servers.runtime.credentials.store import MAX_MANIFEST_BYTES
@@ -38,6 +38,8 @@ class Lineage:
     seal: Seal
     parent: Parent
     content_id: str
+    whole: bool = False
+    """Whether the image is for certain as it was drawn and marked, so that nobody needs to look."""
 
     def finished(
         self, image: Image.Image, place: Place, recipe: Recipe, encoders: Encoders, actions: Sequence[str]
@@ -46,7 +48,9 @@ class Lineage:
 
         `place` is where a mark of the generated one lies in it.
         """
-        marked = self.seal.mark(image, self.content_id, place)
+        # Letters that were drawn over it may have covered the mark.
+        whole = self.whole and "c2pa.edited" not in actions
+        marked = self.seal.mark(image, self.content_id, place, whole=whole)
         file = encode(marked.image, recipe, encoders)
         return self.signed(file, [*actions, "c2pa.transcoded"], marked.content_id, marked.omission)
 
@@ -122,10 +126,16 @@ def of_pixels(source: Source, said: Provenance, seal: Seal) -> Lineage | None:
         if report is None or not report.holds:
             raise InvalidArgument.field("provenance.manifest", "does not hold for these pixels")
         if said.generated or report.generated:
-            return Lineage(seal, seal.store.parent_of_pixels(said.manifest, report), content_id)
+            parent = seal.store.parent_of_pixels(said.manifest, report)
+            return Lineage(seal, parent, content_id, as_drawn(report, content_id))
     elif said.generated:
         return Lineage(seal, seal.parent_unsigned(source.clean, width, height), content_id)
     return None
+
+
+def as_drawn(report: Report, content_id: str) -> bool:
+    """Whether a signer who is trusted here put the mark of `content_id` into these very pixels when they were drawn."""
+    return report.state is State.TRUSTED and report.content_id == content_id and "c2pa.created" in report.actions
 
 
 def read(source: Source, seal: Seal) -> Report | None:

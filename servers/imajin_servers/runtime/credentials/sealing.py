@@ -102,15 +102,20 @@ class Seal:
                 directory=str(settings.directory),
             )
 
-    def mark(self, image: Image.Image, content_id: str, before: marking.Place | None = None) -> Marked:
+    def mark(
+        self, image: Image.Image, content_id: str, before: marking.Place | None = None, *, whole: bool = False
+    ) -> Marked:
         """`image` (RGB or RGBA) with a mark in it, where marks are on and it is large enough.
 
-        `before` is where the mark of the image that it is made of would lie.
+        `before` is where the mark of the image that it is made of would lie. Where that one is `whole` for certain, and good
+        enough in `image`, nothing is looked for.
         """
         if not self.settings.marks:
             return Marked(image, "", credentials_pb2.MARK_OMISSION_OFF)
         if not marking.holds_mark(*image.size):
             return Marked(image, "", credentials_pb2.MARK_OMISSION_TOO_SMALL)
+        if whole and before is not None and marking.lasts(*image.size, before):
+            return Marked(image, content_id, credentials_pb2.MARK_OMISSION_UNSPECIFIED)
         marked = marking.embed(image, int(content_id, 16), before)
         return Marked(marked, content_id, credentials_pb2.MARK_OMISSION_UNSPECIFIED)
 

@@ -9,6 +9,6 @@ docs/decisions/credentials.md has the measurements. Needs NumPy and Pillow; know
 
 from imajin_servers.runtime.marking.carriers import Place
 from imajin_servers.runtime.marking.detect import Found, detect
-from imajin_servers.runtime.marking.embed import SMALLEST_SIDE, embed, holds_mark, place_in
+from imajin_servers.runtime.marking.embed import SMALLEST_SIDE, embed, holds_mark, lasts, place_in
 
-__all__ = ["SMALLEST_SIDE", "Found", "Place", "detect", "embed", "holds_mark", "place_in"]
+__all__ = ["SMALLEST_SIDE", "Found", "Place", "detect", "embed", "holds_mark", "lasts", "place_in"]

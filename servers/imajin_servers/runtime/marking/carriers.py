@@ -17,7 +17,7 @@ from imajin_servers.runtime.marking.code import CODED_BITS, encode
 Numbers = NDArray[np.float32]
 Complex = NDArray[np.complex64]
 
-LOWEST, HIGHEST = 3.0, 14.0
+LOWEST, HIGHEST = 6.0, 15.0
 """Periods in a tile: below is what pictures are made of, above is what encoders take away."""
 REACH = int(HIGHEST)
 SMALLEST_PERIOD = 64

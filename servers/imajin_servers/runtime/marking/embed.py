@@ -52,6 +52,11 @@ def place_in(width: int, height: int) -> Place:
     return Place(period, period)
 
 
+def lasts(width: int, height: int, before: Place) -> bool:
+    """Whether a whole mark whose tiles lie at `before` in a picture of this size is as good as a new one."""
+    return alike(place_in(width, height), before)
+
+
 def embed(image: Image.Image, content_id: int, before: Place | None = None) -> Image.Image:
     """A copy of `image` (RGB or RGBA, at least `SMALLEST_SIDE` on each side) with `content_id` (32 bits) in its pixels.
 
@@ -106,13 +111,17 @@ def agreement(host: Complex, said: Complex) -> float:
     return float(np.mean((host * np.conj(said)).real))
 
 
-def stays(seen: View, strength: Numbers, place: Place, before: Place, said: Complex) -> bool:
-    """Whether an older mark is as good as a new one at `place` would be: tiles of about that size, and as loud."""
-    alike = all(
+def alike(place: Place, before: Place) -> bool:
+    """Whether older tiles are of about the size of new ones."""
+    return all(
         1 / ALIKE < old / new < ALIKE
         for old, new in ((before.period_x, place.period_x), (before.period_y, place.period_y))
     )
-    return alike and agreement(heard_before(seen, strength, before), said) > THERE
+
+
+def stays(seen: View, strength: Numbers, place: Place, before: Place, said: Complex) -> bool:
+    """Whether an older mark is as good as a new one at `place` would be: tiles of about that size, and as loud."""
+    return alike(place, before) and agreement(heard_before(seen, strength, before), said) > THERE
 
 
 def left_over(seen: View, strength: Numbers, before: Place, said: Complex) -> Complex:

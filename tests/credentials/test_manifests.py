@@ -65,10 +65,8 @@ def test_the_first_start_makes_a_key_that_only_its_owner_reads(credentials: Cred
 def test_servers_that_start_at_once_share_one_key(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
-        "from imajin_servers.runtime import marking
-from imajin_servers.runtime.credentials.identity import load;"
-        "from imajin_servers.runtime.credentials.sealing import Seal
-from imajin_servers.runtime.credentials.settings import CredentialSettings;"
+        "from imajin_servers.runtime.credentials.identity import load;"
+        "from imajin_servers.runtime.credentials.settings import CredentialSettings;"
         "print(load(CredentialSettings(directory=Path(sys.argv[1]))).chain.hex())"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -48,7 +48,16 @@ class Timings:
             setattr(self, phase, getattr(self, phase) + (time.perf_counter() - began) * 1000)
 
 
-async def draw(order: Order, model: Model, loaded: Loaded, feed: Feed, timings: Timings) -> Pixels:
+@dataclass(frozen=True)
+class Drawn:
+    """A picture in the size that was drawn."""
+
+    pixels: Pixels
+    steps: int
+    """Of the denoiser, as people count them, that it took."""
+
+
+async def draw(order: Order, model: Model, loaded: Loaded, feed: Feed, timings: Timings) -> Drawn:
     """The picture of `order` in the drawn size. Leaves nothing running behind when cancelled."""
     with loaded.pipeline.adapters.kept(order.loras):
         if order.loras:
@@ -61,7 +70,7 @@ async def draw(order: Order, model: Model, loaded: Loaded, feed: Feed, timings: 
 
 async def draw_stepwise(
     order: Order, model: Model, loaded: Loaded, pipeline: Stepwise, feed: Feed, timings: Timings
-) -> Pixels:
+) -> Drawn:
     """Through the engine, which it shares with others."""
     engine = loaded.engine
     assert engine is not None
@@ -98,7 +107,7 @@ async def draw_stepwise(
     with timings.of("decoding"):
         pixels = await model.threads.work(model.threads.decoder, decode)
     await previews.at_least_one()
-    return pixels
+    return Drawn(pixels, run.planned)
 
 
 def recognised(pipeline: Stepwise, order: Order, source: Source) -> Known:
@@ -125,7 +134,7 @@ def decoded(pipeline: Stepwise, run: Run) -> Pixels:
     return pixels
 
 
-async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, timings: Timings) -> Pixels:
+async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, timings: Timings) -> Drawn:
     """In one piece, one at a time; the pipeline's callback is where it can be stopped."""
     if order.source is not None:
         raise InvalidArgument.field("model", "draws from prompts only, not from images")
@@ -143,7 +152,8 @@ async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, ti
 
     model.users.denoises(feed, stops.append)
     with timings.of("denoising"):
-        return await model.threads.work(model.threads.encoder, pipeline.draw, order, on_step, stop=stop)
+        pixels = await model.threads.work(model.threads.encoder, pipeline.draw, order, on_step, stop=stop)
+    return Drawn(pixels, order.steps)
 
 
 class Previews:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from imajin_servers.diffusion import metrics
-from imajin_servers.diffusion.drawing import Timings, draw
+from imajin_servers.diffusion.drawing import Drawn, Timings, draw
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.finishing import Finish, Finished, check, finish
 from imajin_servers.diffusion.models.card import Card
@@ -32,6 +32,8 @@ class Made:
 
     finished: Finished
     timings: Timings
+    steps: int
+    """Of the denoiser, that were made."""
     prompt_level: str
     """Of the rules that the prompt passed."""
 
@@ -81,12 +83,12 @@ class Generations:
         async with AsyncExitStack() as held:
             with timings.of("queued"):
                 await held.enter_async_context(model.line.place(order.priority, feed.queued))
-            pixels = await self.drawn(order, model, feed, timings)
+            drawn = await self.drawn(order, model, feed, timings)
             with timings.of("finishing"):
-                finished = await self.finished(pixels, wish, feed)
-        return Made(finished, timings, self.prompts.level)
+                finished = await self.finished(drawn.pixels, wish, feed)
+        return Made(finished, timings, drawn.steps, self.prompts.level)
 
-    async def drawn(self, order: Order, model: Model, feed: Feed, timings: Timings) -> Pixels:
+    async def drawn(self, order: Order, model: Model, feed: Feed, timings: Timings) -> Drawn:
         """The picture, drawn while the room for it is held. Raises GpuOutOfMemory, from the lease or from the card itself."""
         async with AsyncExitStack() as held:
             with timings.of("loading"):

@@ -48,7 +48,7 @@ def result(order: Order, wish: Finish, made: Made) -> diffusion_pb2.GenerateResu
         height=wish.height,
         seed=order.seed,
         model=order.model.name,
-        steps=order.planned,
+        steps=made.steps,
         guidance_scale=order.guidance_scale,
         moderation=finishing_pb2.Moderation(
             image_checked=verdict.checked,

@@ -46,11 +46,6 @@ class Order:
         return frozenset(lora.name for lora in self.loras)
 
     @property
-    def planned(self) -> int:
-        """Denoising steps that are made: of `steps` those that the noise of the source takes, one at least."""
-        return self.steps if self.source is None else max(1, int(self.steps * self.source.strength))
-
-    @property
     def guided(self) -> bool:
         """Whether each step predicts twice: with the prompt and with the negative one."""
         return self.guidance_scale > 1

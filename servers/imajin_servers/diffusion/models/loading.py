@@ -17,6 +17,7 @@ import torch
 import transformers
 from diffusers.pipelines import pipeline_utils
 
+from imajin_servers.diffusion.pipelines.choice import FAMILIES
 from imajin_servers.diffusion.pipelines.schedulers import fitting
 from imajin_servers.diffusion.settings import LoraEntry, ModelEntry
 from imajin_servers.runtime.errors import ImajinError, ModelNotFound, NotFound
@@ -26,8 +27,6 @@ FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 LIBRARIES = ("diffusers", "transformers")
 # Typed by nobody upstream.
 PIPELINE: Any = pipeline_utils.DiffusionPipeline
-EDITING = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
-"""Pipelines that the engine draws from images with."""
 OnBytes = Callable[[int, int], None]
 """Hears bytes loaded and bytes in all; called in the thread that loads."""
 
@@ -121,7 +120,7 @@ def known_edits(entry: ModelEntry) -> bool | None:
     """Whether the model draws from images too; None where its files are not here."""
     try:
         index = json.loads((Path(entry.source) / "model_index.json").read_text())
-        return index["_class_name"] in EDITING
+        return index["_class_name"] in FAMILIES
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

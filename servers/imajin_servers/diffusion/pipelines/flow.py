@@ -18,7 +18,7 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
-from imajin_servers.diffusion.pipelines.stepwise import Pixels, Stepwise
+from imajin_servers.diffusion.pipelines.stepwise import Pixels, Stepwise, sampled
 
 PATCH = 2
 """Latents of a token's side."""
@@ -39,6 +39,30 @@ class StepwiseFlow(Stepwise):
     def channels(self) -> int:
         """Channels of the latents."""
         return int(self.denoiser.config.in_channels) // PATCH**2
+
+    @property
+    def edits(self) -> bool:
+        """Whether it draws from images too: the scheduler must know how much noise a picture is under."""
+        return hasattr(self.template, "scale_noise")
+
+    def planned(self, order: Order) -> int:
+        """Steps that are made of `order`; these pipelines count those that are left out, so a step begun is a step."""
+        if order.source is None:
+            return order.steps
+        return max(1, order.steps - int(order.steps - order.steps * order.source.strength))
+
+    def hidden(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """`image` `(1, 3, height, width)` from -1 to 1 as latents for the denoiser."""
+        vae = self.pipe.vae
+        latents: torch.Tensor = (
+            sampled(vae.encode(image), generator) - vae.config.shift_factor
+        ) * vae.config.scaling_factor
+        return latents
+
+    def noised(self, scheduler: Any, latents: torch.Tensor, noise: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
+        """`latents` under as much of `noise` as there is at `moment`, `(1,)`."""
+        under: torch.Tensor = scheduler.scale_noise(latents, moment, noise)
+        return under
 
     @torch.inference_mode()
     def encode(self, order: Order) -> Conditioning:
@@ -91,7 +115,7 @@ class StepwiseFlow(Stepwise):
         """Where the velocity would end if it stayed as it is; made for previews only."""
         if not run.order.preview_interval or not isinstance(run.scheduler, FlowMatchEulerDiscreteScheduler):
             return super().clean(run, prediction, moved)
-        sigma = cast(torch.Tensor, run.scheduler.sigmas)[run.step]
+        sigma = cast(torch.Tensor, run.scheduler.sigmas)[run.scheduler.begin_index + run.step]
         guess: torch.Tensor = run.latents - sigma * prediction
         return guess
 

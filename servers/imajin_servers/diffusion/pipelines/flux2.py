@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,9 @@ from imajin_servers.diffusion.pipelines.flow import PATCH
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
 from imajin_servers.diffusion.pipelines.stepwise import Pixels
 from imajin_servers.diffusion.pipelines.tokens import StepwiseTokens
+
+REFERENCE = 10
+"""Where on the axis of time a picture stands that the model is shown; what it draws stands at 0."""
 
 
 class StepwiseFlux2(StepwiseTokens):
@@ -58,15 +61,43 @@ class StepwiseFlux2(StepwiseTokens):
 
     def extras(self, runs: Sequence[Run], heard: Sequence[Conditioning]) -> dict[str, Any]:
         """What the transformer takes beside latents, times and embeddings."""
-        return {"guidance": None, "txt_ids": heard[0].added["places"], "img_ids": heard[0].added["grid"]}
+        grid = heard[0].added["grid"]
+        if runs[0].known is not None:
+            # The same places as the picture's, at another time.
+            grid = torch.cat([grid, grid + grid.new_tensor([REFERENCE, 0, 0, 0])], dim=1)
+        return {"guidance": None, "txt_ids": heard[0].added["places"], "img_ids": grid}
 
     def packed(self, latents: torch.Tensor) -> torch.Tensor:
         """`(1, channels, height, width)` as tokens, `(1, height * width, channels)`."""
         return latents.flatten(2).permute(0, 2, 1)
 
     def unpacked(self, tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Tokens in the shape of the latents that they were packed from."""
+        """Tokens in the shape of the latents that they were packed from; those of a picture that was shown are left out."""
+        tokens = tokens[:, : like.shape[2] * like.shape[3]]
         return tokens.permute(0, 2, 1).reshape(like.shape)
+
+    def hidden(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """`image` `(1, 3, height, width)` from -1 to 1 as latents for the denoiser: the likeliest, none is drawn."""
+        code = functional.pixel_unshuffle(self.pipe.vae.encode(image).latent_dist.mode(), PATCH)
+        mean, spread = batch_norm(self.pipe.vae, code)
+        return (code - mean) / spread
+
+    def masked(self, mask: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        """`mask` `(1, 1, height, width)` in pixels, in the size of `latents`: a patch at its border is painted in part."""
+        return functional.interpolate(mask, size=latents.shape[-2:], mode="bilinear")
+
+    def pass_rows(self, order: Order) -> int:
+        """Rows that a run of `order` takes in a forward pass; the picture that it begins from is as long as another."""
+        return super().pass_rows(order) if order.source is None else 2
+
+    def shape(self, run: Run) -> Hashable:
+        """What the cost of a step depends on: whether a picture is heard too."""
+        return super().shape(run), run.known is not None
+
+    def seen(self, run: Run) -> torch.Tensor:
+        """Tokens that the transformer gets of a run: those of its latents, then those of the picture that it begins from."""
+        drawn = self.packed(run.latents)
+        return drawn if run.known is None else torch.cat([drawn, self.packed(run.known.latents)], dim=1)
 
     def latents_of(self, vae: Any, images: torch.Tensor) -> torch.Tensor:
         """`images` `(n, 3, height, width)` from -1 to 1 as the denoiser's latents, in float32 on the CPU."""

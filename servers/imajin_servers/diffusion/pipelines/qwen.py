@@ -9,7 +9,7 @@ import torch
 
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
-from imajin_servers.diffusion.pipelines.stepwise import Pixels
+from imajin_servers.diffusion.pipelines.stepwise import Pixels, sampled
 from imajin_servers.diffusion.pipelines.tokens import StepwiseTokens
 
 
@@ -41,6 +41,14 @@ class StepwiseQwen(StepwiseTokens):
         mixed = super().guide(run, self.packed(negative), wanted)
         lengths = torch.norm(wanted, dim=-1, keepdim=True) / torch.norm(mixed, dim=-1, keepdim=True)
         return self.unpacked(mixed * lengths, run.latents)
+
+    def hidden(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """`image` `(1, 3, height, width)` from -1 to 1 as latents for the denoiser: the only frame of a film."""
+        vae = self.pipe.vae
+        latents = sampled(vae.encode(image.unsqueeze(2)), generator)
+        mean = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1).to(latents.device, latents.dtype)
+        inverse = 1.0 / torch.tensor(vae.config.latents_std).view(1, -1, 1, 1, 1).to(latents.device, latents.dtype)
+        return ((latents - mean) * inverse)[:, :, 0]
 
     def latents_of(self, vae: Any, images: torch.Tensor) -> torch.Tensor:
         """`images` `(n, 3, height, width)` from -1 to 1 as the denoiser's latents, in float32 on the CPU."""

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from numpy.typing import NDArray
+from PIL import Image
+from torch.nn.functional import interpolate
 
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
@@ -109,9 +111,33 @@ class Stepwise(ABC):
     def decode(self, latents: torch.Tensor, generator: torch.Generator | None = None) -> Pixels:
         """The picture in `latents`. Shape `(1, channels, height, width)` in, `(height, width, 3)` out."""
 
+    @torch.inference_mode()
     def know(self, source: Source, generator: torch.Generator) -> Known:
-        """`source`, of the drawn size, as latents. Raises InvalidArgument: a family that draws from images says how."""
-        raise InvalidArgument.field("model", "draws from prompts only, not from images")
+        """`source`, of the drawn size, as latents. Raises InvalidArgument where the model doesn't draw from images."""
+        if not self.edits:
+            raise InvalidArgument.field("model", "draws from prompts only, not from images")
+        image = self.pipe.image_processor.preprocess(Image.fromarray(source.pixels))
+        before = generator.get_state()
+        latents = self.hidden(image.to(self.device, self.dtype), generator)
+        known = Known(latents, generator, None, drawn=not torch.equal(before, generator.get_state()))
+        if source.mask is not None:
+            mask = torch.from_numpy(source.mask)[None, None].float() / 255
+            # As the plain pipeline lays them out: an autoencoder's may be channels last, and kernels follow the layout.
+            known.latents = latents.contiguous()
+            known.mask = self.masked(mask, latents).to(self.device, self.dtype)
+        return known
+
+    @abstractmethod
+    def hidden(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """`image` `(1, 3, height, width)` from -1 to 1 as latents for the denoiser."""
+
+    def masked(self, mask: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        """`mask` `(1, 1, height, width)` in pixels, in the size of `latents`."""
+        return interpolate(mask, size=latents.shape[-2:])
+
+    def planned(self, order: Order) -> int:
+        """Steps that are made of `order`: those that the noise of its source takes, one at least."""
+        return order.steps if order.source is None else max(1, int(order.steps * order.source.strength))
 
     @torch.inference_mode()
     def start(self, order: Order, conditioning: Conditioning, known: Known | None = None) -> Run:
@@ -122,7 +148,8 @@ class Stepwise(ABC):
         schedulers.check(order.scheduler, self.schedulers)
         scheduler = self.schedule(order)
         generator = known.generator if known is not None else torch.Generator("cpu").manual_seed(order.seed)
-        noise = self.noise(order, generator, self.noise_dtype(conditioning))
+        dtype = self.noise_dtype(conditioning) if known is None else conditioning.embeddings.dtype
+        noise = self.noise(order, generator, dtype)
         if known is None:
             timesteps, latents = scheduler.timesteps, self.initial(scheduler, noise)
         else:
@@ -137,7 +164,7 @@ class Stepwise(ABC):
             generator,
             extra,
             self.device,
-            order.planned,
+            self.planned(order),
             known=known,
         )
 
@@ -146,14 +173,23 @@ class Stepwise(ABC):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The timesteps that are left from where the source's noise ends, and the latents there."""
         assert order.source is not None
-        skipped = (order.steps - order.planned) * scheduler.order
+        if known.mask is not None and known.drawn:
+            # The plain pipeline hides the picture a second time, with a hole, for denoisers that ask for it; schedulers
+            # that add noise go on from where that has left the generator.
+            randn_tensor(known.latents.shape, generator=known.generator, dtype=self.pipe.vae.dtype)
+        skipped = (order.steps - self.planned(order)) * scheduler.order
         timesteps = scheduler.timesteps[skipped:]
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(skipped)
         known.noise = noise if known.mask is not None else None
         if order.source.from_nothing:
             return timesteps, self.initial(scheduler, noise)
-        return timesteps, scheduler.add_noise(known.latents, noise, timesteps[:1])
+        return timesteps, self.noised(scheduler, known.latents, noise, timesteps[:1])
+
+    def noised(self, scheduler: Any, latents: torch.Tensor, noise: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
+        """`latents` under as much of `noise` as there is at `moment`, `(1,)`."""
+        under: torch.Tensor = scheduler.add_noise(latents, noise, moment)
+        return under
 
     def noise(self, order: Order, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
         """What a run begins with, `(1, channels, height, width)`: the centre of the field, where it has one to share."""
@@ -229,7 +265,16 @@ class Stepwise(ABC):
         run.latents = moved.prev_sample
         run.step += 1
         if run.known is not None and run.known.mask is not None:
-            keep(run, run.known, run.known.mask)
+            self.keep(run, run.known, run.known.mask)
+
+    def keep(self, run: Run, known: Known, mask: torch.Tensor) -> None:
+        """Puts the picture that the run began from back where it stays, under as much noise as there is after the step."""
+        kept = known.latents
+        if not run.done and known.noise is not None:
+            kept = self.noised(run.scheduler, kept, known.noise, run.moment.reshape(1))
+        run.latents = (1 - mask) * kept + mask * run.latents
+        if run.clean is not None:
+            run.clean = (1 - mask) * known.latents + mask * run.clean
 
     def guide(self, run: Run, negative: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
         """Both predictions in one."""
@@ -268,14 +313,10 @@ class Stepwise(ABC):
         return not any(flagged)
 
 
-def keep(run: Run, known: Known, mask: torch.Tensor) -> None:
-    """Puts the picture that the run began from back where it stays, under as much noise as there is after the step."""
-    kept = known.latents
-    if not run.done:
-        kept = run.scheduler.add_noise(kept, known.noise, run.moment.reshape(1))
-    run.latents = (1 - mask) * kept + mask * run.latents
-    if run.clean is not None:
-        run.clean = (1 - mask) * known.latents + mask * run.clean
+def sampled(code: Any, generator: torch.Generator) -> torch.Tensor:
+    """One of the latents that an autoencoder's `code` stands for."""
+    latents: torch.Tensor = code.latent_dist.sample(generator) if hasattr(code, "latent_dist") else code.latents
+    return latents
 
 
 def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -31,7 +31,7 @@ class StepwiseTokens(StepwiseFlow):
 
     def velocities(self, runs: Sequence[Run], heard: Sequence[Conditioning]) -> list[torch.Tensor]:
         """One pass: a row a run, each with what it hears."""
-        latents = joined([self.packed(run.latents) for run in runs])
+        latents = joined([self.seen(run) for run in runs])
         times = joined([run.moment.expand(1) for run in runs]).to(latents.dtype) / 1000
         with self.rows.of([1] * len(runs)):
             said = self.denoiser(
@@ -42,6 +42,10 @@ class StepwiseTokens(StepwiseFlow):
                 **self.extras(runs, heard),
             )[0]
         return [self.unpacked(one, run.latents) for one, run in zip(said.split(1), runs, strict=True)]
+
+    def seen(self, run: Run) -> torch.Tensor:
+        """Tokens that the transformer gets of a run."""
+        return self.packed(run.latents)
 
     @abstractmethod
     def extras(self, runs: Sequence[Run], heard: Sequence[Conditioning]) -> dict[str, Any]:

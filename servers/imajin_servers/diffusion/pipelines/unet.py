@@ -7,15 +7,12 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
-from diffusers.utils.torch_utils import randn_tensor
-from PIL import Image
-from torch.nn.functional import interpolate
 
 from imajin_servers.diffusion.orders import Order
-from imajin_servers.diffusion.pipelines.run import Conditioning, Known, Run
+from imajin_servers.diffusion.pipelines.run import Conditioning, Run
 from imajin_servers.diffusion.pipelines.schedulers import chosen, timed
-from imajin_servers.diffusion.pipelines.stepwise import Stepwise, joined
-from imajin_servers.diffusion.sources import Pixels, Source
+from imajin_servers.diffusion.pipelines.stepwise import Stepwise, joined, sampled
+from imajin_servers.diffusion.sources import Pixels
 
 
 class StepwiseUNet(Stepwise):
@@ -41,37 +38,10 @@ class StepwiseUNet(Stepwise):
         """Whether it draws from images too: what the autoencoder makes of one must be what the denoiser takes."""
         return self.channels == int(self.pipe.vae.config.latent_channels)
 
-    @torch.inference_mode()
-    def know(self, source: Source, generator: torch.Generator) -> Known:
-        """`source`, of the drawn size, as latents. Raises InvalidArgument on a denoiser for inpainting only."""
-        if not self.edits:
-            return super().know(source, generator)
-        image = self.pipe.image_processor.preprocess(Image.fromarray(source.pixels))
-        before = generator.get_state()
-        latents = self.hidden(image.to(self.device, self.dtype), generator)
-        known = Known(latents, generator, None, drawn=not torch.equal(before, generator.get_state()))
-        if source.mask is not None:
-            mask = torch.from_numpy(source.mask)[None, None].float() / 255
-            high, wide = latents.shape[-2:]
-            # As the plain pipeline lays them out: an autoencoder's may be channels last, and kernels follow the layout.
-            known.latents = latents.contiguous()
-            known.mask = interpolate(mask, size=(high, wide)).to(self.device, self.dtype)
-        return known
-
     def hidden(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """`image` `(1, 3, height, width)` from -1 to 1 as latents for the denoiser."""
         latents: torch.Tensor = self.pipe.vae.config.scaling_factor * sampled(self.pipe.vae.encode(image), generator)
         return latents
-
-    def enter(
-        self, order: Order, scheduler: Any, known: Known, noise: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The timesteps that are left from where the source's noise ends, and the latents there."""
-        if known.mask is not None and known.drawn:
-            # The plain pipeline hides the picture a second time, with a hole, for denoisers that ask for it; schedulers
-            # that add noise go on from where that has left the generator.
-            randn_tensor(known.latents.shape, generator=known.generator, dtype=self.pipe.vae.dtype)
-        return super().enter(order, scheduler, known, noise)
 
     @torch.inference_mode()
     def encode(self, order: Order) -> Conditioning:
@@ -124,12 +94,6 @@ class StepwiseUNet(Stepwise):
             latents / self.pipe.vae.config.scaling_factor, return_dict=False, generator=generator
         )[0]
         return self.pixels(image)
-
-
-def sampled(code: Any, generator: torch.Generator) -> torch.Tensor:
-    """One of the latents that an autoencoder's `code` stands for."""
-    latents: torch.Tensor = code.latent_dist.sample(generator) if hasattr(code, "latent_dist") else code.latents
-    return latents
 
 
 def added(conditionings: Sequence[Conditioning]) -> dict[str, torch.Tensor] | None:

@@ -8,8 +8,8 @@ import torch
 
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines.run import Conditioning
-from imajin_servers.diffusion.pipelines.stepwise import Pixels
-from imajin_servers.diffusion.pipelines.unet import StepwiseUNet, sampled
+from imajin_servers.diffusion.pipelines.stepwise import Pixels, sampled
+from imajin_servers.diffusion.pipelines.unet import StepwiseUNet
 
 
 class StepwiseXL(StepwiseUNet):

@@ -100,6 +100,20 @@ def test_the_bits_are_those_of_the_plain_pipeline(name: str, family: Family, mas
         assert run.made == run.planned == -(-wish.steps * strength // 1)
 
 
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole image", "masked"])
+def test_the_bits_are_the_same_in_bfloat16(name: str, mask: Image.Image | None) -> None:
+    family = made(name)
+    for part in family.pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.to(torch.bfloat16)
+    stepwise = wrap(family.pipe)
+    assert isinstance(stepwise, Stepwise)
+    wish = order(0.5, mask)
+    run = replace(family, stepwise=stepwise).alone(wish)
+    expected = plain(name, family, wish, mask)
+    assert np.array_equal(stepwise.decode(run.latents), (expected * 255).round().astype(np.uint8))
+
+
 def test_klein_with_nothing_kept_edits_as_its_own_pipeline_does() -> None:
     family = made("flux2 klein")
     image = IMAGE.resize((80, 64))

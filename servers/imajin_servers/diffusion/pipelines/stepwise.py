@@ -40,6 +40,8 @@ class Stepwise(ABC):
 
     vectors: tuple[str, ...] = ()
     """Parts of the denoiser that work on one vector a row; see `Rows`."""
+    lays_out = True
+    """Whether the plain inpainting pipeline lays the picture's latents out anew in memory."""
 
     def __init__(self, pipe: Any, denoiser: Any, scheduler: str | None = None) -> None:
         self.pipe = pipe
@@ -122,8 +124,8 @@ class Stepwise(ABC):
         known = Known(latents, generator, None, drawn=not torch.equal(before, generator.get_state()))
         if source.mask is not None:
             mask = torch.from_numpy(source.mask)[None, None].float() / 255
-            # As the plain pipeline lays them out: an autoencoder's may be channels last, and kernels follow the layout.
-            known.latents = latents.contiguous()
+            # An autoencoder's latents may be channels last, and kernels follow the layout.
+            known.latents = latents.contiguous() if self.lays_out else latents
             known.mask = self.masked(mask, latents).to(self.device, self.dtype)
         return known
 

@@ -19,6 +19,7 @@ class StepwiseZImage(StepwiseFlow):
     """Z-Image, base and turbo."""
 
     vectors = ("t_embedder", "adaLN_modulation")
+    lays_out = False
 
     @property
     def channels(self) -> int:

@@ -223,7 +223,7 @@ async def test_a_typed_error_is_not_tried_again(doubles: Any, client: AsyncClien
 async def test_waiting_for_a_job_has_its_own_timeout(doubles: Any, wire: Any, client: AsyncClient) -> None:
     doubles.answers["WatchJob"] = lambda request, context: wire.hold_open(context) or iter(())
     with pytest.raises(TimeoutError):
-        await client.jobs.wait("job-1", timeout=0.05)
+        await client.jobs.wait("job-1", timeout=1.0)
     assert await asyncio.to_thread(doubles.dropped["WatchJob"].wait, WAIT)
     assert doubles.asked["CancelJob"] == []
 

@@ -115,7 +115,7 @@ class StepwiseFlow(Stepwise):
         """Where the velocity would end if it stayed as it is; made for previews only."""
         if not run.order.preview_interval or not isinstance(run.scheduler, FlowMatchEulerDiscreteScheduler):
             return super().clean(run, prediction, moved)
-        sigma = cast(torch.Tensor, run.scheduler.sigmas)[run.scheduler.begin_index + run.step]
+        sigma = cast(torch.Tensor, run.scheduler.sigmas)[(run.scheduler.begin_index or 0) + run.step]
         guess: torch.Tensor = run.latents - sigma * prediction
         return guess
 

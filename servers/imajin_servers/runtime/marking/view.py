@@ -57,15 +57,14 @@ def mean_around(values: Numbers, radius: int) -> Numbers:
 def run_of(values: Numbers, width: int) -> Numbers:
     """Sums of `width` rows one below another, out of sums of 1, 2, 4 and so on: a running sum takes five times as long."""
     length = len(values) - width + 1
-    total: Numbers | None = None
+    total: Numbers = np.zeros((0, 0), np.float32)
     start, power, doubled = 0, 1, values
     while power <= width:
         if width & power:
             part = doubled[start : start + length]
-            total = part.copy() if total is None else np.add(total, part, out=total)
+            total = np.add(total, part, out=total) if start else part.copy()
             start += power
         if 2 * power <= width:
             doubled = doubled[:-power] + doubled[power:]
         power *= 2
-    assert total is not None
     return total

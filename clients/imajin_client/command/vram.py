@@ -20,6 +20,8 @@ from imajin_client.vram import Cards, Device
 
 app = typer.Typer(help="VRAM: cards, leases, and commands under a lease.", no_args_is_help=True)
 
+RUN_PRIORITY = 60
+"""Above what models have: an idle model keeps its memory from its equals, and a person would wait for ever."""
 GRACE_SECONDS = 10.0
 """From SIGTERM to SIGKILL for a command that has to go, where no revocation sets a nearer end."""
 
@@ -61,7 +63,12 @@ def run_under_lease(
     gib: Annotated[float, typer.Option(help="GiB to lease.")],
     holder: Annotated[str, typer.Option(help="Name that others see; the command by default.")] = "",
     device: Annotated[str, typer.Option(help="Id of a card; any by default.")] = "",
-    priority: Annotated[int | None, typer.Option(min=0, max=100, help="Higher goes first.")] = None,
+    priority: Annotated[
+        int,
+        typer.Option(
+            min=0, max=100, help="Higher goes first. Models hold their memory at 50, and give it back to what is above."
+        ),
+    ] = RUN_PRIORITY,
     preemptible: Annotated[bool, typer.Option(help="Others of higher priority may have it back.")] = False,
     max_wait: Annotated[float | None, typer.Option(help="Seconds to wait for the memory at most.")] = None,
 ) -> None:

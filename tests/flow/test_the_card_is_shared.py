@@ -1,0 +1,23 @@
+"""A person's command gets the card from models that hold it and rest, and models come back after it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+from imajin_client import AsyncClient
+
+
+async def test_a_command_gets_the_card_from_resting_models_and_they_come_back(suite: Any) -> None:
+    async with AsyncClient(suite.addresses) as client:
+        before = await client.generate("a red apple", seed=7, steps=2, format="png")
+        assert [lease for lease in await client.vram.leases() if lease.holder.startswith("diffusion/")]
+        whole = (await client.vram.devices())[0].total_bytes / 2**30
+        command = [sys.executable, "-m", "imajin_client", "vram", "run", "--gib", str(whole), "--max-wait", "60", "--"]
+        ran = subprocess.run(
+            [*command, sys.executable, "-c", "print('ran')"], env=suite.environment, capture_output=True, timeout=90
+        )
+        assert (ran.returncode, ran.stdout.split()) == (0, [b"ran"]), ran.stderr
+        after = await client.generate("a red apple", seed=7, steps=2, format="png")
+        assert after.pil().tobytes() == before.pil().tobytes()

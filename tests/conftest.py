@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 # How long an example takes is the machine's affair.
 settings.register_profile("imajin", deadline=None)
 settings.load_profile("imajin")
+
+# A shell starts what runs in the background with Ctrl-C ignored, and children inherit that: tests that press it would wait in vain.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
+import asyncio
 import sys
+from asyncio.subprocess import PIPE
 from typing import Any
 
 from imajin_client import AsyncClient
@@ -15,9 +16,10 @@ async def test_a_command_gets_the_card_from_resting_models_and_they_come_back(su
         assert [lease for lease in await client.vram.leases() if lease.holder.startswith("diffusion/")]
         whole = (await client.vram.devices())[0].total_bytes / 2**30
         command = [sys.executable, "-m", "imajin_client", "vram", "run", "--gib", str(whole), "--max-wait", "60", "--"]
-        ran = subprocess.run(
-            [*command, sys.executable, "-c", "print('ran')"], env=suite.environment, capture_output=True, timeout=90
+        child = await asyncio.create_subprocess_exec(
+            *command, sys.executable, "-c", "print('ran')", env=suite.environment, stdout=PIPE, stderr=PIPE
         )
-        assert (ran.returncode, ran.stdout.split()) == (0, [b"ran"]), ran.stderr
+        out, err = await asyncio.wait_for(child.communicate(), 90)
+        assert (child.returncode, out.split()) == (0, [b"ran"]), err
         after = await client.generate("a red apple", seed=7, steps=2, format="png")
         assert after.pil().tobytes() == before.pil().tobytes()

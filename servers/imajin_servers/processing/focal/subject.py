@@ -25,7 +25,7 @@ PARTS = (0.2, 0.3, 0.4, 0.5, 0.6)
 """Parts of the highest barrier that are tried, in turn, as the one that belongs to the subject."""
 COMPANION = 0.35
 """Part of the weight of the heaviest thing from which another is of the subject too: a monkey and its banana."""
-LARGEST = 0.6
+LARGEST = 0.5
 """Part of the image from which a box is no subject's but the whole scene's."""
 FULLEST = 0.6
 """Part of its box that a thing fills at least; what fills less is a branch, a beam, a horizon."""

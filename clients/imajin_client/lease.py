@@ -62,6 +62,8 @@ class AsyncLease:
         self.lost: LeaseLost | None = None
         """Why the memory may not be used any more."""
         self._used = 0
+        self._idle = False
+        self._changed = asyncio.Event()
         self._opening = vram_lease_pb2.HoldLeaseRequest(acquire=ask)
         self._writing = asyncio.Lock()
         self._call: Call | None = None
@@ -131,9 +133,14 @@ class AsyncLease:
         finally:
             self._resizing = None
 
-    def report(self, *, bytes_used: int) -> None:
-        """Says how much is in use, with the next heartbeat: what is learned from it makes better estimates."""
-        self._used = bytes_used
+    def report(self, *, bytes_used: int | None = None, idle: bool | None = None) -> None:
+        """Says how much is in use, and whether nobody needs it at the moment: a preemptible lease that is idle is asked back
+        for whoever does.
+        """
+        self._used = self._used if bytes_used is None else bytes_used
+        if idle is not None and idle != self._idle:
+            self._idle = idle
+            self._changed.set()
 
     def check(self) -> None:
         """Raises LeaseLost unless the memory may be used; from any thread."""
@@ -187,9 +194,11 @@ class AsyncLease:
     async def _beat(self) -> None:
         """Sends signs of life."""
         while True:
-            await asyncio.sleep(self._interval)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self._interval)
+            self._changed.clear()
             self._unanswered.append(time.monotonic())
-            heartbeat = vram_lease_pb2.Heartbeat(bytes_used=self._used)
+            heartbeat = vram_lease_pb2.Heartbeat(bytes_used=self._used, idle=self._idle)
             await self._write(vram_lease_pb2.HoldLeaseRequest(heartbeat=heartbeat))
 
     async def _write(self, message: vram_lease_pb2.HoldLeaseRequest) -> None:

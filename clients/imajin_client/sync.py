@@ -85,9 +85,13 @@ class Lease:
         """Raises LeaseLost unless the memory may be used."""
         self._lease.check()
 
-    def report(self, *, bytes_used: int) -> None:
-        """Says how much is in use, with the next heartbeat."""
-        self._lease.report(bytes_used=bytes_used)
+    def report(self, *, bytes_used: int | None = None, idle: bool | None = None) -> None:
+        """Says how much is in use, and whether nobody needs it at the moment."""
+
+        async def told() -> None:  # in the loop that the heartbeats go out from
+            self._lease.report(bytes_used=bytes_used, idle=idle)
+
+        self._portal.run(told())
 
     def resize(self, *, gib: float = 0, bytes: int = 0) -> None:
         """Holds another amount in all; more waits in the line. Raises GpuOutOfMemory, LeaseLost."""

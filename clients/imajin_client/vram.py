@@ -48,6 +48,10 @@ class LeaseInfo:
     """Place in the line; 0 when held."""
     since: datetime | None
     expire_time: datetime | None
+    idle: bool
+    """Whether nobody needs the memory at the moment, as the holder last said."""
+    group: str
+    """Leases of one group lie on one card; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,14 @@ class AsyncVram:
         preemptible: bool = False,
         max_wait: float | None = None,
         ttl: float | None = None,
+        group: str = "",
     ) -> AsyncLease:
         """A lease of `gib` GiB, or of `bytes`, as `async with client.vram.lease(gib=8) as lease`.
 
         `max_wait` is the longest time in the line, `ttl` how long the lease lives without a heartbeat, both in seconds.
-        Give `preemptible=True` where the work can stop within seconds when `lease.revoked` is set.
+        Give `preemptible=True` where the work can stop within seconds when `lease.revoked` is set: another gets the memory
+        at once when its priority is higher or `lease.report(idle=True)` was said, and in turn when its priority is the same.
+        Leases of one `group` lie on one card, and none is asked back for another of them.
         """
         amount = bytes or round(gib * GIB)
         if amount <= 0:
@@ -114,6 +121,7 @@ class AsyncVram:
             holder=holder or f"client/{os.getpid()}",
             max_wait=None if max_wait is None else timedelta(seconds=max_wait),
             ttl=None if ttl is None else timedelta(seconds=ttl),
+            group=group,
         )
         return AsyncLease(self._wire, ask)
 
@@ -145,4 +153,6 @@ def lease_info(item: vram_lease_pb2.Lease) -> LeaseInfo:
         position=item.position,
         since=moment(item, "since"),
         expire_time=moment(item, "expire_time"),
+        idle=item.idle,
+        group=item.group,
     )

@@ -73,19 +73,20 @@ async def until(wire: Any, condition: Any) -> None:
 
 async def test_a_lease_is_asked_for_kept_and_given_back(told: Told, wire: Any, client: AsyncClient) -> None:
     async with client.vram.lease(
-        gib=2, holder="train", priority=70, preemptible=True, max_wait=5, ttl=60, device_id="simulated-0"
+        gib=2, holder="train", priority=70, preemptible=True, max_wait=5, ttl=60, device_id="simulated-0", group="mine"
     ) as lease:
         assert (lease.lease_id, lease.fencing_token, lease.bytes) == ("lease-9", 42, 2 * GIB)
         assert lease.device_id == "simulated-0"
         lease.check()
         lease.report(bytes_used=GIB)
+        lease.report(idle=True)
         await until(wire, lambda: told.heard("heartbeat", 3))
         await lease.resize(gib=1)
         assert lease.bytes == GIB
     ask = told.messages[0].acquire
     assert (ask.bytes, ask.holder, ask.priority, ask.preemptible) == (2 * GIB, "train", 70, True)
-    assert (ask.max_wait.seconds, ask.ttl.seconds, ask.device_id) == (5, 60, "simulated-0")
-    assert any(item.heartbeat.bytes_used == GIB for item in told.messages)
+    assert (ask.max_wait.seconds, ask.ttl.seconds, ask.device_id, ask.group) == (5, 60, "simulated-0", "mine")
+    assert any(item.heartbeat.bytes_used == GIB and item.heartbeat.idle for item in told.messages)
     assert told.streams[0][-1] == "release"
     with pytest.raises(errors.LeaseLost):
         lease.check()

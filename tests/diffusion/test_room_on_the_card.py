@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from imajin.common.v1 import image_pb2
+from imajin.vram.v1.vram_lease_pb2 import LEASE_STATE_HELD
 from imajin_servers.diffusion.models import loading, residency
 from imajin_servers.runtime.status import from_call
 
@@ -17,6 +18,8 @@ MIB = 1024**2
 RAW = image_pb2.IMAGE_FORMAT_RAW_RGB8
 MODEL = "diffusion/embedded"
 WORK = "diffusion/embedded work"
+LONG: dict[str, Any] = {"steps": 150, "width": 64, "height": 64}
+SMALL: dict[str, Any] = {"steps": 1, "width": 64, "height": 64}
 
 
 def holders(leases: list[Any]) -> list[str]:
@@ -103,15 +106,53 @@ async def test_asked_back_in_the_middle_it_pauses_and_goes_on_with_the_same_bits
         assert data == undisturbed.data
 
 
-async def test_an_idle_model_makes_room(start: Any, card: Any) -> None:
+@pytest.mark.parametrize("priority", [100, 50, 0])
+async def test_an_idle_model_makes_room(start: Any, card: Any, priority: int) -> None:
     async with card(400 * MIB) as vram, start(vram=vram.address, lease="required") as server:
         before = await server.generate(steps=2, format=RAW)
-        async with await vram.client.acquire(390 * MIB, holder="urgent", priority=100):
-            assert holders(await vram.until(lambda leases: True)) == ["urgent"]
+        async with await vram.client.acquire(390 * MIB, holder="another", priority=priority):
+            assert holders(await vram.until(lambda leases: True)) == ["another"]
             assert not await server.loaded()
         after = await server.generate(steps=2, format=RAW)
         assert after.data == before.data
         assert await server.loaded()
+
+
+async def test_an_urgent_drawing_does_not_send_its_own_weights_away(start: Any, card: Any) -> None:
+    async with card(400 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        await server.generate(**SMALL)
+        [weights] = await vram.until(lambda leases: len(leases) == 1)
+        foreign = await vram.client.acquire(400 * MIB - weights.bytes, holder="training")
+        call = server.stub.Generate(server.request(priority=100, **SMALL))
+        async for event in call:
+            if event.progress.HasField("waiting_for_vram"):
+                held = [lease for lease in await vram.until(lambda leases: len(leases) == 3) if lease.lease_id]
+                assert {lease.holder: lease.state for lease in held}[MODEL] == LEASE_STATE_HELD
+                await foreign.release()
+                break
+        assert [event.result.steps async for event in call if event.HasField("result")] == [1]
+
+
+async def test_what_waits_for_room_waits_for_the_weights_too_after_a_pause(start: Any, card: Any) -> None:
+    async with card(1024 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+        first = await server.begun(**LONG)
+        weights, work = await vram.until(lambda leases: len(leases) == 2)
+        foreign = await vram.client.acquire(1024 * MIB - weights.bytes - work.bytes, holder="training")
+        second = server.stub.Generate(server.request(**LONG))
+        waiting = await vram.until(lambda leases: any(not lease.lease_id for lease in leases))
+        assert [lease.holder for lease in waiting if not lease.lease_id] == [WORK]
+        async with await vram.client.acquire(weights.bytes, holder="urgent", priority=100):
+            # Nothing but the weights waits now; they would wait for the second drawing, and it for them.
+            leases = await vram.until(
+                lambda leases: any(lease.holder == MODEL and not lease.lease_id for lease in leases)
+            )
+            assert [lease.holder for lease in leases if not lease.lease_id] == [MODEL]
+            await foreign.release()
+        first.cancel()
+        async for event in second:
+            if event.progress.HasField("denoising"):
+                break
+        second.cancel()
 
 
 async def test_the_weights_are_gone_before_their_room_is_given_back(

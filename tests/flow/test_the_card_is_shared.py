@@ -9,6 +9,23 @@ from typing import Any
 
 from imajin_client import AsyncClient
 
+ROOM = 320 * 2**20
+"""Enough for either embedded model at work, not for both."""
+
+
+async def test_describing_and_drawing_take_turns_on_a_card_with_room_for_one(suite: Any) -> None:
+    async with AsyncClient(suite.addresses) as client:
+        total = (await client.vram.devices())[0].total_bytes
+        async with client.vram.lease(bytes=total - ROOM, holder="training", priority=100):
+            for seed in (1, 2):
+                described = await client.describe("a red apple on a table", seed=seed, timeout=90)
+                assert described.prompts
+                assert "prompt/embedded" in [lease.holder for lease in await client.vram.leases()]
+                image = await client.generate(described.prompts[0].prompt, seed=seed, steps=2, timeout=90)
+                assert image.width
+                holders = [lease.holder for lease in await client.vram.leases() if lease.state == "held"]
+                assert ("diffusion/embedded" in holders, "prompt/embedded" in holders) == (True, False)
+
 
 async def test_a_command_gets_the_card_from_resting_models_and_they_come_back(suite: Any) -> None:
     async with AsyncClient(suite.addresses) as client:

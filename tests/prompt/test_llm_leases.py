@@ -65,6 +65,14 @@ async def test_the_model_comes_and_goes_with_its_lease(start_prompt: Any) -> Non
         assert await holders(client) == []
 
 
+async def test_an_idle_model_leaves_for_its_equal(start_prompt: Any) -> None:
+    async with card() as (address, client), start_prompt(addresses=Addresses(vram=address)) as server:
+        await server.stub.AnalyzeContext(ask())
+        async with await client.acquire(CARD, holder="images"):
+            assert not server.engine.loaded
+        assert len((await server.stub.AnalyzeContext(ask())).prompts) == 1
+
+
 async def test_an_answer_that_is_being_written_is_finished_before_the_model_leaves(start_prompt: Any) -> None:
     async with card() as (address, client), start_prompt(addresses=Addresses(vram=address)) as server:
         call = server.stub.StreamAnalyzeContext(

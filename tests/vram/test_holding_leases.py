@@ -49,6 +49,45 @@ async def test_the_next_in_line_gets_what_is_released(vram: Any) -> None:
     await lease.release()
 
 
+async def test_what_is_said_to_be_idle_makes_room_for_its_equal(vram: Any) -> None:
+    model = await vram.client.acquire(60 * MIB, holder="model", preemptible=True)
+    asking = asyncio.create_task(vram.client.acquire(60 * MIB, holder="other"))
+    await vram.until(lambda leases: len(leases) == 2)
+    assert not model.revoked.is_set()
+    model.report_idle(True)
+    await model.revoked.wait()
+    assert model.revoke_reason == "PREEMPTED"
+    [held] = [lease for lease in await vram.leases() if lease.lease_id]
+    assert held.idle
+    await model.release()
+    await (await asking).release()
+
+
+async def test_what_is_needed_makes_room_for_its_equal_when_its_turn_is_over(vram: Any) -> None:
+    model = await vram.client.acquire(60 * MIB, holder="model", preemptible=True, ttl=3600)
+    model.report_idle(True)
+    await vram.until(lambda leases: leases[0].idle)
+    model.report_idle(False)
+    await vram.until(lambda leases: not leases[0].idle)
+    asking = asyncio.create_task(vram.client.acquire(60 * MIB, holder="other"))
+    await vram.until(lambda leases: len(leases) == 2)
+    vram.clock.advance(119)
+    assert not model.revoked.is_set()
+    vram.clock.advance(1)
+    await model.revoked.wait()
+    await model.release()
+    await (await asking).release()
+
+
+async def test_a_group_that_can_never_fit_is_out_of_memory_at_once(vram: Any) -> None:
+    async with await vram.client.acquire(60 * MIB, holder="weights", preemptible=True, group="model") as weights:
+        with pytest.raises(errors.GpuOutOfMemory):
+            await vram.client.acquire(50 * MIB, holder="work", priority=100, group="model")
+        assert not weights.revoked.is_set()
+        [lease] = await vram.leases()
+        assert lease.group == "model"
+
+
 async def test_more_than_a_card_has_is_out_of_memory_at_once(vram: Any) -> None:
     async with await vram.client.acquire(60 * MIB, holder="resident"):
         with pytest.raises(errors.GpuOutOfMemory) as caught:
@@ -195,6 +234,22 @@ async def test_a_broken_stream_is_resumed_with_the_same_token(start: Any) -> Non
         assert lease.held
         await lease.release()
         assert await vram.leases() == []
+        await channel.close()
+        await proxy.close()
+
+
+async def test_what_became_idle_while_the_stream_was_broken_is_said_with_the_resume(start: Any) -> None:
+    async with start() as vram:
+        proxy = await Proxy.open(vram.address)
+        channel = connect(proxy.address)
+        lease = await LeaseClient(channel).acquire(60 * MIB, holder="steady", ttl=60)
+        proxy.cut()
+        lease.report_idle(True)
+        assert (await vram.until(lambda leases: leases[0].idle))[0].fencing_token == lease.fencing_token
+        proxy.cut()
+        lease.report_idle(False)
+        await vram.until(lambda leases: not leases[0].idle)
+        await lease.release()
         await channel.close()
         await proxy.close()
 

@@ -11,9 +11,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from imajin_servers.runtime.errors import GpuOutOfMemory, LeaseLost, QueueFull
 from imajin_servers.vram.claims import Ask, Card, Claim, ClaimState, EndCause, Ended, Granted, Resized, Revoked
-from imajin_servers.vram.ledger import Ledger, Rules
+from imajin_servers.vram.ledger import Ledger
+from imajin_servers.vram.rules import Rules
 
-TTL, GRACE = 15.0, 30.0
+TTL, GRACE, TURN = 15.0, 30.0, 20.0
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -27,7 +28,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.cards = [Card("a", "a", 10, True), Card("b", "b", 6, True)]
         numbers = itertools.count()
         self.ledger = Ledger(
-            self.cards, lambda: self.now, lambda: f"lease-{next(numbers)}", Rules(ttl=TTL, grace=GRACE, max_waiting=6)
+            self.cards,
+            lambda: self.now,
+            lambda: f"lease-{next(numbers)}",
+            Rules(ttl=TTL, grace=GRACE, turn=TURN, max_waiting=6),
         )
         self.tokens: list[int] = []
         self.amounts: dict[Claim, int] = {}
@@ -40,15 +44,21 @@ class LedgerMachine(RuleBasedStateMachine):
         priority=st.integers(0, 3),
         preemptible=st.booleans(),
         max_wait=st.sampled_from([None, 20.0]),
+        group=st.sampled_from(["", "", "one", "two"]),
     )
     def acquire(
-        self, bytes: int, device: str, priority: int, preemptible: bool, max_wait: float | None
+        self, bytes: int, device: str, priority: int, preemptible: bool, max_wait: float | None, group: str
     ) -> Claim | None:
         largest = {"": 10, "a": 10, "b": 6}[device]
         waiting = len(self.ledger.book.waiting())
         try:
-            claim = self.ledger.acquire(Ask(bytes, "someone", device, priority, preemptible, max_wait))
+            claim = self.ledger.acquire(Ask(bytes, "someone", device, priority, preemptible, max_wait, group=group))
         except GpuOutOfMemory:
+            held = self.kin(group)
+            if held:
+                stays = sum(claim.bytes for claim in held if claim.ask.preemptible)
+                homes = [card for card in self.cards if any(claim.card is card for claim in held)]
+                largest = max((card.total - stays for card in homes if device in ("", card.device_id)), default=0)
             assert bytes > largest
             return None
         except QueueFull:
@@ -73,13 +83,17 @@ class LedgerMachine(RuleBasedStateMachine):
         if held:
             assert (claim.bytes, claim.token) == (bytes, token)
 
-    @rule(claim=claims, used=st.integers(0, 12))
-    def heartbeat(self, claim: Claim | None, used: int) -> None:
+    def kin(self, group: str) -> list[Claim]:
+        """Held leases of a group."""
+        return [claim for claim in self.ledger.book.holders() if group and claim.ask.group == group]
+
+    @rule(claim=claims, used=st.integers(0, 12), idle=st.booleans())
+    def heartbeat(self, claim: Claim | None, used: int, idle: bool) -> None:
         if claim is None:
             return
         held = claim.held and claim.expires_at > self.now and claim.revoked_at > self.now
         if held:
-            assert self.ledger.heartbeat(claim, used) == self.now + TTL
+            assert self.ledger.heartbeat(claim, used, idle=idle) == self.now + TTL
         else:
             with pytest.raises(LeaseLost):
                 self.ledger.heartbeat(claim, used)
@@ -181,12 +195,38 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert claim.card.device_id == claim.ask.device_id
 
     @invariant()
+    def groups_stay_together(self) -> None:
+        for group in ("one", "two"):
+            assert len({claim.card.device_id for claim in self.kin(group) if claim.card}) <= 1
+
+    @invariant()
+    def nobody_waits_for_what_nobody_needs(self) -> None:
+        """The first in line has its room on the way, or idle leases that may be revoked don't hold enough for it."""
+        book = self.ledger.book
+        for first in book.line()[:1]:
+            cards = [first.card] if first.card else book.homes(first.ask)
+            cards = [card for card in cards if (first.growing_to or first.bytes) <= card.total]
+            if any(book.missing(first, card) <= 0 for card in cards):
+                continue
+            for card in cards:
+                idle = [
+                    claim.bytes
+                    for claim in book.on(card)
+                    if claim.idle
+                    and claim.ask.preemptible
+                    and claim.state is ClaimState.HELD
+                    and claim is not first
+                    and (not first.ask.group or claim.ask.group != first.ask.group)
+                ]
+                assert sum(idle) < book.missing(first, card)
+
+    @invariant()
     def no_wakeup_is_lost(self) -> None:
         """The first in line would not fit: whoever can be granted has been."""
         line = self.ledger.book.line()
         if line:
             first = line[0]
-            cards = [first.card] if first.card else self.ledger.book.options(first.ask.device_id)
+            cards = [first.card] if first.card else self.ledger.book.homes(first.ask)
             assert all(self.ledger.book.room(card) < first.need for card in cards)
 
     @invariant()

@@ -9,8 +9,9 @@ import pytest
 
 from imajin_servers.runtime.errors import GpuOutOfMemory
 from imajin_servers.vram.claims import Ask, Card, Claim, ClaimState, Moved, Revoked
-from imajin_servers.vram.ledger import Ledger, Rules
+from imajin_servers.vram.ledger import Ledger
 from imajin_servers.vram.preemption import victims
+from imajin_servers.vram.rules import Rules
 
 
 class Bench:
@@ -22,10 +23,14 @@ class Bench:
         cards = [Card(f"card-{index}", "card", size, True, used) for index, size in enumerate(sizes)]
         self.ledger = Ledger(cards, lambda: self.now, lambda: f"lease-{next(numbers)}", Rules(**rules))
 
-    def ask(self, bytes: int, priority: int = 50, preemptible: bool = False, device_id: str = "") -> Claim:
-        return self.ledger.acquire(
-            Ask(bytes, "someone", priority=priority, preemptible=preemptible, device_id=device_id, ttl=3600)
-        )
+    def ask(
+        self, bytes: int, priority: int = 50, preemptible: bool = False, device_id: str = "", group: str = ""
+    ) -> Claim:
+        return self.ledger.acquire(Ask(bytes, "someone", device_id, priority, preemptible, ttl=3600, group=group))
+
+    def rest(self, claim: Claim) -> Claim:
+        self.ledger.heartbeat(claim, claim.bytes, idle=True)
+        return claim
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -129,11 +134,108 @@ def test_nothing_more_is_revoked_while_enough_is_on_its_way() -> None:
     assert high.held
 
 
-def test_equal_priority_is_not_revoked() -> None:
-    bench = Bench(10)
-    bench.ask(10, priority=50, preemptible=True)
-    bench.ask(10, priority=50)
+def test_equals_take_turns() -> None:
+    bench = Bench(10, turn=60.0, grace=30.0)
+    first = bench.ask(10, preemptible=True)
+    bench.pass_time(20)
+    second = bench.ask(10, preemptible=True)
+    assert bench.ledger.next_deadline() == 60
+    bench.pass_time(39.9)
     assert bench.revoked() == []
+    bench.pass_time(0.1)
+    assert bench.revoked() == [first]
+    bench.ledger.release(first)
+    third = bench.ask(10, preemptible=True)
+    assert (second.held, third.held) == (True, False)
+    assert bench.ledger.next_deadline() == 120
+    bench.pass_time(60)
+    assert bench.revoked() == [second]
+
+
+def test_a_turn_begins_anew_with_work() -> None:
+    bench = Bench(10, turn=60.0)
+    model = bench.rest(bench.ask(10, preemptible=True))
+    bench.pass_time(500)
+    bench.ledger.heartbeat(model, 10, idle=False)
+    bench.pass_time(30)
+    bench.ask(10)
+    assert bench.revoked() == []
+    bench.pass_time(30)
+    assert bench.revoked() == [model]
+
+
+@pytest.mark.parametrize("priority", [0, 50, 100])
+def test_an_idle_one_makes_room_at_once_for_whoever_asks(priority: int) -> None:
+    bench = Bench(10)
+    model = bench.rest(bench.ask(10, preemptible=True, priority=80))
+    bench.ask(4, priority=priority)
+    assert bench.revoked() == [model]
+
+
+def test_one_that_becomes_idle_makes_room_for_those_that_wait() -> None:
+    bench = Bench(10)
+    model = bench.ask(10, preemptible=True, priority=80)
+    bench.ask(4, priority=20)
+    assert bench.revoked() == []
+    bench.rest(model)
+    assert bench.revoked() == [model]
+
+
+def test_an_idle_one_that_is_not_preemptible_stays() -> None:
+    bench = Bench(10)
+    bench.rest(bench.ask(10))
+    bench.ask(4, priority=100)
+    assert bench.revoked() == []
+
+
+def test_the_longest_idle_go_and_none_that_need_not() -> None:
+    bench = Bench(12)
+    models = [bench.ask(bytes, preemptible=True) for bytes in (1, 2, 4, 5)]
+    for model in (models[0], models[2], models[1]):
+        bench.pass_time(1)
+        bench.rest(model)
+    bench.ask(2, priority=100)
+    assert bench.revoked() == [models[2]]
+
+
+def test_idle_ones_go_before_a_busy_one_of_low_priority() -> None:
+    bench = Bench(10)
+    busy = bench.ask(5, preemptible=True, priority=10)
+    idle = bench.rest(bench.ask(5, preemptible=True, priority=90))
+    bench.ask(5, priority=50)
+    assert bench.revoked() == [idle]
+    assert busy.state is ClaimState.HELD
+
+
+def test_a_lease_is_not_revoked_for_another_of_its_group() -> None:
+    bench = Bench(10, turn=0.0)
+    weights = bench.ask(6, preemptible=True, group="a model")
+    bench.ask(3, preemptible=True)
+    work = bench.ask(4, priority=100, group="a model")
+    assert [claim.ask.group for claim in bench.revoked()] == [""]
+    assert weights.state is ClaimState.HELD
+    assert not work.held
+    with pytest.raises(GpuOutOfMemory):
+        bench.ask(5, priority=100, group="a model")
+
+
+def test_a_group_lies_on_one_card() -> None:
+    bench = Bench(10, 6)
+    weights = bench.ask(7, preemptible=True, group="a model")
+    assert bench.ask(2, group="a model").card is weights.card
+    assert bench.ask(2, group="another").card is not weights.card
+    assert not bench.ask(2, group="a model").held
+
+
+def test_a_claim_waits_while_its_group_lies_on_a_card_too_small_for_it() -> None:
+    bench = Bench(10, 6)
+    foreign = bench.ask(10)
+    large = bench.ask(8, group="a model")
+    small = bench.ask(2, device_id="card-1", group="a model")
+    bench.ledger.release(foreign)
+    assert small.held != large.held
+    bench.ledger.release(small)
+    assert large.held
 
 
 @pytest.mark.parametrize(
@@ -153,7 +255,7 @@ def test_the_cheapest_set_is_revoked(
 ) -> None:
     bench = Bench(100)
     leases = [bench.ask(bytes, priority=priority, preemptible=True) for bytes, priority in held]
-    chosen = victims(leases, need, below=90)
+    chosen = victims((lease for lease in leases if lease.ask.priority < 90), need)
     assert (None if chosen is None else sorted((claim.bytes, claim.ask.priority) for claim in chosen)) == expected
 
 

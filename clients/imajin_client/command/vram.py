@@ -20,8 +20,6 @@ from imajin_client.vram import Cards, Device
 
 app = typer.Typer(help="VRAM: cards, leases, and commands under a lease.", no_args_is_help=True)
 
-RUN_PRIORITY = 60
-"""Above what models have: an idle model keeps its memory from its equals, and a person would wait for ever."""
 GRACE_SECONDS = 10.0
 """From SIGTERM to SIGKILL for a command that has to go, where no revocation sets a nearer end."""
 
@@ -64,12 +62,16 @@ def run_under_lease(
     holder: Annotated[str, typer.Option(help="Name that others see; the command by default.")] = "",
     device: Annotated[str, typer.Option(help="Id of a card; any by default.")] = "",
     priority: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=0, max=100, help="Higher goes first. Models hold their memory at 50, and give it back to what is above."
+            min=0,
+            max=100,
+            help="Higher goes first; 50 by default, like models. An idle model makes room for anybody, a busy one at once for what is above it, else in turn.",
         ),
-    ] = RUN_PRIORITY,
-    preemptible: Annotated[bool, typer.Option(help="Others of higher priority may have it back.")] = False,
+    ] = None,
+    preemptible: Annotated[
+        bool, typer.Option(help="Others of higher priority may have it back, equals in turn.")
+    ] = False,
     max_wait: Annotated[float | None, typer.Option(help="Seconds to wait for the memory at most.")] = None,
 ) -> None:
     """Run a command while memory of a card is leased for it. Its exit status is passed on.
@@ -150,7 +152,7 @@ def tell(cards: Cards) -> None:
         output.row(
             rows,
             lease.holder,
-            lease.state,
+            "idle" if lease.idle and lease.state == "held" else lease.state,
             output.size_of(lease.bytes),
             output.size_of(lease.bytes_used) if lease.bytes_used else "",
             lease.device_id,

@@ -42,7 +42,6 @@ async def build(settings: DiffusionSettings, lifetime: Lifetime) -> AsyncIterato
     shelf.models.extend(model.residency for model in known.values())
     generations = Generations(
         known,
-        card,
         Prompts(settings.moderation.level),
         Images(settings.moderation.classifier, settings.moderation.threshold),
         await asyncio.to_thread(Seal, settings.credentials),

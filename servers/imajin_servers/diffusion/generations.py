@@ -14,7 +14,6 @@ from imajin_servers.diffusion import metrics
 from imajin_servers.diffusion.drawing import Drawn, Timings, draw
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.finishing import Finish, Finished, check, finish
-from imajin_servers.diffusion.models.card import Card
 from imajin_servers.diffusion.models.model import Model
 from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.orders import Order
@@ -41,9 +40,8 @@ class Made:
 class Generations:
     """Carries orders out. Use it in the event loop."""
 
-    def __init__(self, models: dict[str, Model], card: Card, prompts: Prompts, images: Images, seal: Seal) -> None:
+    def __init__(self, models: dict[str, Model], prompts: Prompts, images: Images, seal: Seal) -> None:
         self.models = models
-        self.card = card
         self.prompts = prompts
         self.images = images
         self.seal = seal
@@ -95,12 +93,8 @@ class Generations:
                 loaded = await held.enter_async_context(model.residency.in_use(feed, order.priority))
             need = await model.need(order, loaded.pipeline)
 
-            def waiting(position: int, requested: int, available: int) -> None:
-                feed.waiting_for_vram(position, requested, available)
-                model.residency.give_way(position, requested - available)
-
             with timings.of("waiting_for_vram"):
-                lease = self.card.hold(need, f"{model.residency.holder} work", order.priority, waiting)
+                lease = model.residency.rooms.room(need, order.priority, feed.waiting_for_vram)
                 room = await held.enter_async_context(lease)
             if room is not None:
                 held.callback(asyncio.create_task(self.watch(room, model, feed)).cancel)

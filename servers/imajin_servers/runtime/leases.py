@@ -7,6 +7,7 @@
     ) as lease:
         lease.fencing_token, lease.device_id, lease.bytes
         lease.report_used(bytes)       # goes with the next heartbeat; lets the server see what is in use
+        lease.report_idle(True)        # nobody needs it now: it may be asked back for whoever does
         await lease.resize(3 * GIB)    # less at once; more waits in the queue
         lease.check()                  # between two steps, from any thread: raises LeaseLost once the lease is void
         lease.revoked                  # Event: asked back; finish the step, free the memory, release within
@@ -72,9 +73,13 @@ class LeaseClient:
         device_id: str = "",
         max_wait: float | None = None,
         ttl: float | None = None,
+        group: str = "",
         on_waiting: OnWaiting | None = None,
     ) -> HeldLease:
-        """Waits for `bytes` of a card, `max_wait` seconds at most, and holds them. See the module for what it raises."""
+        """Waits for `bytes` of a card, `max_wait` seconds at most, and holds them. See the module for what it raises.
+
+        Leases of one `group` lie on one card, and none is asked back for another of them.
+        """
         ask = pb.Acquire(
             bytes=bytes,
             holder=holder,
@@ -83,6 +88,7 @@ class LeaseClient:
             device_id=device_id,
             max_wait=None if max_wait is None else timedelta(seconds=max_wait),
             ttl=None if ttl is None else timedelta(seconds=ttl),
+            group=group,
         )
         call = self.stub.HoldLease()
         # A task of its own: grpc cancels the whole call when a read of it is cancelled, and then nothing can be withdrawn.
@@ -164,6 +170,7 @@ class HeldLease:
         self.bytes = granted.bytes
         """Bytes held."""
         self.bytes_used = 0
+        self.idle = False
         self.revoked = asyncio.Event()
         self.revoke_reason = ""
         self.lost = asyncio.Event()
@@ -207,6 +214,12 @@ class HeldLease:
     def report_used(self, bytes: int) -> None:
         """Says how many bytes are in use; the next heartbeat carries it. 0 means unknown."""
         self.bytes_used = bytes
+
+    def report_idle(self, idle: bool) -> None:
+        """Says at once whether nobody needs the memory; a preemptible lease that is idle is asked back for whoever does."""
+        if self.idle != idle:
+            self.idle = idle
+            self.stirred.set()
 
     async def resize(self, bytes: int, on_waiting: OnWaiting | None = None) -> None:
         """Holds `bytes` in all from now on; waits where that is more."""
@@ -276,26 +289,36 @@ class HeldLease:
 
     async def speak(self, call: Call, opening: pb.HoldLeaseRequest | None) -> None:
         """Writes what this side wants and has not said on this stream yet, and heartbeats between."""
-        told = self.bytes
+        told, told_idle = self.bytes, False
         # The reader hears of a break with its cause, so this side only stops.
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             if opening is not None:
                 self.unanswered.append(self.loop.time())
                 await call.write(opening)
+                await self.beat(call)
+                told_idle = self.idle
             while not self.released:
                 if self.wanted != told:
                     told = self.wanted
                     await call.write(pb.HoldLeaseRequest(resize=pb.Resize(bytes=told)))
                     continue
-                try:
-                    async with asyncio.timeout(self.interval):
-                        await self.stirred.wait()
-                    self.stirred.clear()
-                except TimeoutError:
-                    self.unanswered.append(self.loop.time())
-                    await call.write(pb.HoldLeaseRequest(heartbeat=pb.Heartbeat(bytes_used=self.bytes_used)))
+                if self.idle == told_idle:
+                    try:
+                        async with asyncio.timeout(self.interval):
+                            await self.stirred.wait()
+                        self.stirred.clear()
+                        continue
+                    except TimeoutError:
+                        pass
+                told_idle = self.idle
+                await self.beat(call)
             await call.write(pb.HoldLeaseRequest(release=pb.Release()))
             await call.done_writing()
+
+    async def beat(self, call: Call) -> None:
+        """Writes a heartbeat."""
+        self.unanswered.append(self.loop.time())
+        await call.write(pb.HoldLeaseRequest(heartbeat=pb.Heartbeat(bytes_used=self.bytes_used, idle=self.idle)))
 
     def hear(self, answer: pb.HoldLeaseResponse) -> bool:
         """Takes one message of the server; whether the lease has ended with it."""

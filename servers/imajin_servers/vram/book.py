@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from imajin_servers.runtime.errors import LeaseLost, NotFound
-from imajin_servers.vram.claims import Card, Claim, ClaimState
+from imajin_servers.vram.claims import Ask, Card, Claim, ClaimState
 
 
 class Book:
@@ -22,6 +22,22 @@ class Book:
         if device_id not in self.cards:
             raise NotFound(f"no card {device_id!r}", metadata={"name": device_id})
         return [self.cards[device_id]]
+
+    def homes(self, ask: Ask) -> list[Card]:
+        """The cards that `ask` may lie on, that of its group where that holds leases already. Raises NotFound."""
+        options = self.options(ask.device_id)
+        taken = [
+            claim.card for claim in self.claims.values() if claim.card and ask.group and claim.ask.group == ask.group
+        ]
+        return [card for card in options if card in taken] if taken else options
+
+    def staying(self, ask: Ask, card: Card) -> int:
+        """Bytes of `card` that no waiting sets free for `ask`: held by its group until it is done itself."""
+        return sum(
+            claim.bytes
+            for claim in self.on(card)
+            if ask.group and claim.ask.group == ask.group and claim.ask.preemptible
+        )
 
     def lease(self, lease_id: str, token: int) -> Claim:
         """The lease of that id and token. Raises LeaseLost."""

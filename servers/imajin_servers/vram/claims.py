@@ -59,6 +59,8 @@ class Ask:
     preemptible: bool = False
     max_wait: float | None = None
     ttl: float | None = None
+    group: str = ""
+    """Whose other leases must stay for this one to be of use; empty for none's."""
 
 
 @dataclass(eq=False)
@@ -84,14 +86,27 @@ class Claim:
     revoke_cause: RevokeCause | None = None
     reported: int | None = None
     """Bytes in use as the holder last said, 0 where it does not know; None before its first heartbeat."""
+    idle: bool = False
+    """Whether nobody needs the memory at the moment, as the holder last said."""
+    since: float = 0.0
+    """When it was granted, or last became idle or busy."""
     growing_to: int | None = None
     """Bytes asked for by a resize that waits."""
     told_place: int = 0
+
+    def kin(self, other: Claim) -> bool:
+        """Whether both belong to one group."""
+        return bool(self.ask.group) and self.ask.group == other.ask.group
 
     @property
     def held(self) -> bool:
         """Whether it has memory."""
         return self.state in (ClaimState.HELD, ClaimState.REVOKING)
+
+    @property
+    def worth(self) -> int:
+        """What weighs against asking it back: its priority, nothing while it is idle."""
+        return -1 if self.idle else self.ask.priority
 
     @property
     def in_use(self) -> int:

@@ -93,10 +93,10 @@ class Desk:
             with self.delivery():
                 self.ledger.leave(claim)
 
-    def heartbeat(self, claim: Claim, used: int) -> float:
+    def heartbeat(self, claim: Claim, used: int, *, idle: bool = False) -> float:
         """Prolongs a lease; when it expires."""
         with self.delivery():
-            return self.ledger.heartbeat(claim, used)
+            return self.ledger.heartbeat(claim, used, idle=idle)
 
     def resize(self, claim: Claim, bytes: int) -> None:
         """Changes what a lease holds, at once or in its turn."""

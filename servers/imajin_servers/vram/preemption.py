@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from imajin_servers.vram.claims import Claim, ClaimState
+from imajin_servers.vram.claims import Claim
 
 
-def victims(held: Iterable[Claim], need: int, below: int) -> list[Claim] | None:
-    """The cheapest preemptible leases, of priority under `below`, that free `need` bytes together; None where all don't.
+def victims(held: Iterable[Claim], need: int) -> list[Claim] | None:
+    """The cheapest of the leases in `held`, all of which may be revoked, that free `need` bytes together; None where all don't.
 
-    Cheapest is, in this order: the highest priority among them is the lowest possible, they are the fewest, and the
-    last one of them frees the least that still does.
+    Cheapest are idle ones, those that have been so for longest. Where these don't suffice it is, in this order: the highest
+    priority in the set is the lowest possible, they are the fewest, and the last one of them frees the least that still does.
     """
-    eligible = sorted(
-        (
-            claim
-            for claim in held
-            if claim.state is ClaimState.HELD and claim.ask.preemptible and claim.ask.priority < below
-        ),
-        key=lambda claim: (claim.ask.priority, -claim.bytes, -claim.token),
-    )
+    leases = list(held)
+    if sum(claim.bytes for claim in leases) < need:
+        return None
+    idle = sorted((claim for claim in leases if claim.idle), key=lambda claim: (claim.since, claim.token))
+    if sum(claim.bytes for claim in idle) >= need:
+        return longest_idle(idle, need)
+    eligible = sorted(leases, key=lambda claim: (claim.worth, -claim.bytes, -claim.token))
     pool: list[Claim] = []
     while sum(claim.bytes for claim in pool) < need:
-        if len(pool) == len(eligible):
-            return None
         pool.append(eligible[len(pool)])
-    ceiling = pool[-1].ask.priority if pool else 0
-    pool = [claim for claim in eligible if claim.ask.priority <= ceiling]
-    pool.sort(key=lambda claim: (-claim.bytes, claim.ask.priority, -claim.token))
+    ceiling = pool[-1].worth if pool else 0
+    pool = [claim for claim in eligible if claim.worth <= ceiling]
+    pool.sort(key=lambda claim: (-claim.bytes, claim.worth, -claim.token))
     chosen: list[Claim] = []
     missing = need
     while missing > 0:
@@ -40,11 +37,27 @@ def victims(held: Iterable[Claim], need: int, below: int) -> list[Claim] | None:
     return chosen
 
 
+def longest_idle(idle: Iterable[Claim], need: int) -> list[Claim]:
+    """Those of `idle`, which begin with the longest idle, that free `need` bytes; none that the others make needless."""
+    chosen: list[Claim] = []
+    spare = -need
+    for claim in idle:
+        if spare >= 0:
+            break
+        chosen.append(claim)
+        spare += claim.bytes
+    for claim in reversed(chosen.copy()):
+        if claim.bytes <= spare:
+            chosen.remove(claim)
+            spare -= claim.bytes
+    return chosen
+
+
 def cost(chosen: Iterable[Claim]) -> tuple[int, int, int]:
-    """What revoking `chosen` costs, to compare cards: highest priority, number, bytes."""
+    """What revoking `chosen` costs, to compare cards: highest worth, number, bytes."""
     leases = list(chosen)
     return (
-        max((claim.ask.priority for claim in leases), default=0),
+        max((claim.worth for claim in leases), default=0),
         len(leases),
         sum(claim.bytes for claim in leases),
     )

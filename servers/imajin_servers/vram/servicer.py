@@ -64,7 +64,8 @@ class VramLeaseServicer(vram_lease_pb2_grpc.VramLeaseServiceServicer):
                 await mailbox.room()
                 match request.WhichOneof("message"):
                     case "heartbeat":
-                        mailbox.post(Acknowledged(self.desk.heartbeat(claim, request.heartbeat.bytes_used)))
+                        beat = request.heartbeat
+                        mailbox.post(Acknowledged(self.desk.heartbeat(claim, beat.bytes_used, idle=beat.idle)))
                     case "resize":
                         self.desk.resize(claim, request.resize.bytes)
                     case "release":

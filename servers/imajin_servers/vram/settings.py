@@ -9,7 +9,7 @@ from pydantic import ByteSize, Field
 from pydantic_settings import SettingsConfigDict
 
 from imajin_servers.runtime.settings import ServerSettings
-from imajin_servers.vram.ledger import Rules
+from imajin_servers.vram.rules import Rules
 
 
 class VramSettings(ServerSettings):
@@ -30,6 +30,8 @@ class VramSettings(ServerSettings):
     """How long a holder may take to give a revoked lease back."""
     ageing_seconds: float = Field(1.0, ge=0, le=3600)
     """Seconds of waiting that are worth one point of priority."""
+    turn_seconds: float = Field(120.0, ge=0, le=86_400)
+    """How long a model that is needed keeps its memory from others of the same priority; then they take turns."""
     showing_seconds: float = Field(10.0, ge=0, le=600)
     """How long the driver may take to show memory as free that was given back, before more is revoked."""
     max_waiting: int = Field(64, ge=1, le=10_000)
@@ -47,6 +49,7 @@ class VramSettings(ServerSettings):
             ttl=self.ttl_seconds,
             grace=self.grace_seconds,
             ageing=self.ageing_seconds,
+            turn=self.turn_seconds,
             showing=self.showing_seconds,
             max_waiting=self.max_waiting,
         )

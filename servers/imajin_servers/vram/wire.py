@@ -54,6 +54,7 @@ def ask(message: pb.Acquire) -> Ask:
         preemptible=message.preemptible,
         max_wait=message.max_wait.ToTimedelta().total_seconds() if message.HasField("max_wait") else None,
         ttl=message.ttl.ToTimedelta().total_seconds() if message.HasField("ttl") else None,
+        group=message.group,
     )
 
 
@@ -141,6 +142,8 @@ class Scribe:
             position=0 if claim.held else place,
             since=self.timestamp(claim.granted_at if claim.held else claim.asked_at),
             expire_time=self.timestamp(claim.expires_at) if claim.expires_at < FOREVER else None,
+            idle=claim.idle,
+            group=claim.ask.group,
         )
 
 

@@ -57,7 +57,7 @@ class HoldLeaseRequest(_message.Message):
     def __init__(self, acquire: _Optional[_Union[Acquire, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., resize: _Optional[_Union[Resize, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ...) -> None: ...
 
 class Acquire(_message.Message):
-    __slots__ = ("bytes", "device_id", "priority", "preemptible", "holder", "max_wait", "ttl")
+    __slots__ = ("bytes", "device_id", "priority", "preemptible", "holder", "max_wait", "ttl", "group")
     BYTES_FIELD_NUMBER: _ClassVar[int]
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class Acquire(_message.Message):
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     MAX_WAIT_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
     bytes: int
     device_id: str
     priority: int
@@ -72,7 +73,8 @@ class Acquire(_message.Message):
     holder: str
     max_wait: _duration_pb2.Duration
     ttl: _duration_pb2.Duration
-    def __init__(self, bytes: _Optional[int] = ..., device_id: _Optional[str] = ..., priority: _Optional[int] = ..., preemptible: _Optional[bool] = ..., holder: _Optional[str] = ..., max_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    group: str
+    def __init__(self, bytes: _Optional[int] = ..., device_id: _Optional[str] = ..., priority: _Optional[int] = ..., preemptible: _Optional[bool] = ..., holder: _Optional[str] = ..., max_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., group: _Optional[str] = ...) -> None: ...
 
 class Resume(_message.Message):
     __slots__ = ("lease_id", "fencing_token")
@@ -83,10 +85,12 @@ class Resume(_message.Message):
     def __init__(self, lease_id: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("bytes_used",)
+    __slots__ = ("bytes_used", "idle")
     BYTES_USED_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
     bytes_used: int
-    def __init__(self, bytes_used: _Optional[int] = ...) -> None: ...
+    idle: bool
+    def __init__(self, bytes_used: _Optional[int] = ..., idle: _Optional[bool] = ...) -> None: ...
 
 class Resize(_message.Message):
     __slots__ = ("bytes",)
@@ -215,7 +219,7 @@ class Device(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., total_bytes: _Optional[int] = ..., leased_bytes: _Optional[int] = ..., available_bytes: _Optional[int] = ..., simulated: _Optional[bool] = ...) -> None: ...
 
 class Lease(_message.Message):
-    __slots__ = ("lease_id", "holder", "state", "bytes", "bytes_used", "device_id", "priority", "preemptible", "fencing_token", "position", "since", "expire_time")
+    __slots__ = ("lease_id", "holder", "state", "bytes", "bytes_used", "device_id", "priority", "preemptible", "fencing_token", "position", "since", "expire_time", "idle", "group")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -228,6 +232,8 @@ class Lease(_message.Message):
     POSITION_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
     lease_id: str
     holder: str
     state: LeaseState
@@ -240,4 +246,6 @@ class Lease(_message.Message):
     position: int
     since: _timestamp_pb2.Timestamp
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, lease_id: _Optional[str] = ..., holder: _Optional[str] = ..., state: _Optional[_Union[LeaseState, str]] = ..., bytes: _Optional[int] = ..., bytes_used: _Optional[int] = ..., device_id: _Optional[str] = ..., priority: _Optional[int] = ..., preemptible: _Optional[bool] = ..., fencing_token: _Optional[int] = ..., position: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    idle: bool
+    group: str
+    def __init__(self, lease_id: _Optional[str] = ..., holder: _Optional[str] = ..., state: _Optional[_Union[LeaseState, str]] = ..., bytes: _Optional[int] = ..., bytes_used: _Optional[int] = ..., device_id: _Optional[str] = ..., priority: _Optional[int] = ..., preemptible: _Optional[bool] = ..., fencing_token: _Optional[int] = ..., position: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., idle: _Optional[bool] = ..., group: _Optional[str] = ...) -> None: ...

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import structlog
 
@@ -25,7 +24,7 @@ class Card:
         self.warned = False
 
     async def acquire(
-        self, bytes: int, holder: str, priority: int, on_waiting: OnWaiting, *, preemptible: bool = False
+        self, bytes: int, holder: str, priority: int, on_waiting: OnWaiting, *, group: str, preemptible: bool = False
     ) -> HeldLease | None:
         """Waits for `bytes`. None where nothing is leased. Raises GpuOutOfMemory and what else leases raise."""
         if self.client is None or bytes == 0:
@@ -37,6 +36,7 @@ class Card:
                 priority=priority,
                 preemptible=preemptible,
                 max_wait=self.max_wait,
+                group=group,
                 on_waiting=on_waiting,
             )
         except ServerUnavailable:
@@ -46,15 +46,3 @@ class Card:
                 log.warning("no vram server answers: working without leases")
                 self.warned = True
             return None
-
-    @asynccontextmanager
-    async def hold(
-        self, bytes: int, holder: str, priority: int, on_waiting: OnWaiting
-    ) -> AsyncIterator[HeldLease | None]:
-        """A lease for the length of a block."""
-        lease = await self.acquire(bytes, holder, priority, on_waiting)
-        try:
-            yield lease
-        finally:
-            if lease is not None:
-                await lease.release()

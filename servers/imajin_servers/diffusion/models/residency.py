@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from imajin_servers.diffusion.models import loading
 from imajin_servers.diffusion.models.card import Card
 from imajin_servers.diffusion.models.loaded import Loaded
 from imajin_servers.diffusion.models.peaks import free_bytes
+from imajin_servers.diffusion.models.rooms import Rooms
 from imajin_servers.diffusion.models.shelf import Shelf
 from imajin_servers.diffusion.models.speed import hasten
 from imajin_servers.diffusion.models.threads import Threads
@@ -59,7 +61,9 @@ class Residency:
         self.last_used = 0.0
         self.coming = False
         """Whether its weights are being read, its room being taken."""
-        self.ways: set[asyncio.Task[None]] = set()
+        self.group = secrets.token_hex(8)
+        """Of the leases of the weights and of what is drawn with them."""
+        self.rooms = Rooms(card, self.holder, self.group, threads.open)
         self.turnover = asyncio.Lock()
         """Held while weights come in or go out."""
 
@@ -68,6 +72,7 @@ class Residency:
         """The model in memory, for the length of a block. Raises what loading and leasing raise."""
         await self.shelf.pass_by()
         self.users.enter(feed)
+        self.tell_idle()
         try:
             yield await self.ready(priority)
         finally:
@@ -77,7 +82,13 @@ class Residency:
                 loader, self.loader = self.loader, None
                 loader.cancel()
             self.last_used = time.monotonic()
+            self.tell_idle()
             self.shelf.stir()
+
+    def tell_idle(self) -> None:
+        """Tells the vram server whether anybody needs the weights."""
+        if self.lease is not None:
+            self.lease.report_idle(not self.users)
 
     @property
     def idle(self) -> bool:
@@ -121,7 +132,12 @@ class Residency:
             self.coming = True
             try:
                 lease = await self.card.acquire(
-                    self.weight_bytes, self.holder, priority, self.make_way, preemptible=True
+                    self.weight_bytes,
+                    self.holder,
+                    priority,
+                    self.users.tell_waiting,
+                    group=self.group,
+                    preemptible=True,
                 )
                 pipeline = await self.read(path, lease)
             finally:
@@ -132,6 +148,7 @@ class Residency:
         metrics.LOADED.labels(self.entry.name).set(self.weight_bytes)
         log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
         if lease is not None:
+            self.tell_idle()
             self.keeper = asyncio.create_task(self.keep(lease))
             self.keeper.add_done_callback(self.keeper_ended)
         return self.loaded
@@ -158,18 +175,6 @@ class Residency:
                 raise GpuOutOfMemory.of(self.weight_bytes, free_bytes(self.device) or 0) from error
             raise
 
-    def make_way(self, position: int, requested: int, available: int) -> None:
-        """Tells that it waits for room, and lets idle models of this server make it."""
-        self.users.tell_waiting(position, requested, available)
-        self.give_way(position, requested - available)
-
-    def give_way(self, position: int, missing: int) -> None:
-        """Whoever is first in line for room needs `missing` bytes more: idle models of this server go for it."""
-        if position == 1:
-            way = asyncio.create_task(self.shelf.make_way(self, missing))
-            self.ways.add(way)
-            way.add_done_callback(self.ways.discard)
-
     async def keep(self, lease: HeldLease) -> None:
         """Watches the lease of the weights: when it is asked back the model leaves the card, and comes back for whom it has."""
         while True:
@@ -178,6 +183,7 @@ class Residency:
             if loaded is None:
                 return
             self.threads.open.clear()
+            await self.rooms.withdraw()
             await self.stop_working(loaded, lease)
             if not self.users:
                 del loaded  # or its weights would still be there when their room is given back
@@ -189,7 +195,9 @@ class Residency:
             metrics.PAUSES.labels(self.entry.name).inc()
             log.info("model paused", model=self.entry.name, generations=len(self.users))
             try:
-                back = await self.card.acquire(self.weight_bytes, self.holder, 50, self.make_way, preemptible=True)
+                back = await self.card.acquire(
+                    self.weight_bytes, self.holder, 50, self.users.tell_waiting, group=self.group, preemptible=True
+                )
                 await asyncio.to_thread(loaded.move, self.device)
             except ImajinError as error:
                 self.users.stop_all(error)
@@ -198,6 +206,7 @@ class Residency:
                 self.threads.open.set()
                 return
             self.lease = back
+            self.tell_idle()
             loaded.resume()
             self.threads.open.set()
             if back is None:

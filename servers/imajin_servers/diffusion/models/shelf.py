@@ -84,12 +84,6 @@ class Shelf:
         free = self.free()
         return free is not None and free < need
 
-    async def make_way(self, model: Shelved | None, missing: int) -> None:
-        """Puts idle models away, the longest unused first, until `missing` bytes are free or none is idle."""
-        while missing > 0 and (victim := self.longest_unused(model)) is not None:
-            missing -= victim.weight_bytes
-            await victim.put_away()
-
     def longest_unused(self, model: Shelved | None) -> Shelved | None:
         """The idle model that was used longest ago, `model` aside."""
         idle = [one for one in self.models if one.idle and one is not model]

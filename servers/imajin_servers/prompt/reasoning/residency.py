@@ -81,12 +81,19 @@ class Residency:
                 await self.acquire(self.terms)
             self.users += 1
             self.unused.clear()
+            self.tell_idle()
         try:
             yield
         finally:
             self.users -= 1
             if not self.users:
                 self.unused.set()
+                self.tell_idle()
+
+    def tell_idle(self) -> None:
+        """Tells the vram server whether anybody needs the model."""
+        for lease in self.leases:
+            lease.report_idle(not self.users)
 
     def check(self) -> None:
         """Raises LeaseLost when the memory has to be free before the work is done. Call it between two tokens."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,9 @@ from imajin_client import status
 from imajin_client.calls import Wire, cancel
 from imajin_client.errors import ImajinError, LeaseLost, Unavailable
 from imajin_client.names import word
+
+OnWaiting = Callable[[int, int], None]
+"""Called with the place in the line (1 is next) and the bytes free now."""
 
 if TYPE_CHECKING:
     Call = grpc.aio.StreamStreamCall[vram_lease_pb2.HoldLeaseRequest, vram_lease_pb2.HoldLeaseResponse]
@@ -46,8 +50,9 @@ class AsyncLease:
     all the same, the block is cancelled and LeaseLost is raised in its place, as `asyncio.timeout` does it.
     """
 
-    def __init__(self, wire: Wire, ask: vram_lease_pb2.Acquire) -> None:
+    def __init__(self, wire: Wire, ask: vram_lease_pb2.Acquire, on_waiting: OnWaiting | None = None) -> None:
         self._wire = wire
+        self._on_waiting = on_waiting
         self._ask = ask
         self.lease_id = ""
         self.fencing_token = 0
@@ -213,6 +218,8 @@ class AsyncLease:
         match answer.WhichOneof("message"):
             case "waiting":
                 self.position = answer.waiting.position
+                if self._on_waiting is not None:
+                    self._on_waiting(self.position, answer.waiting.available_bytes)
             case "granted":
                 self._grant(answer.granted)
             case "heartbeat_ack":

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from imajin.vram.v1 import vram_lease_pb2
 from imajin_client.calls import Stream, Wire
 from imajin_client.job import moment
-from imajin_client.lease import GIB, AsyncLease
+from imajin_client.lease import GIB, AsyncLease, OnWaiting
 from imajin_client.names import word
 
 
@@ -102,13 +102,15 @@ class AsyncVram:
         max_wait: float | None = None,
         ttl: float | None = None,
         group: str = "",
+        on_waiting: OnWaiting | None = None,
     ) -> AsyncLease:
         """A lease of `gib` GiB, or of `bytes`, as `async with client.vram.lease(gib=8) as lease`.
 
         `max_wait` is the longest time in the line, `ttl` how long the lease lives without a heartbeat, both in seconds.
         Give `preemptible=True` where the work can stop within seconds when `lease.revoked` is set: another gets the memory
         at once when its priority is higher or `lease.report(idle=True)` was said, and in turn when its priority is the same.
-        Leases of one `group` lie on one card, and none is asked back for another of them.
+        Leases of one `group` lie on one card, and none is asked back for another of them. `on_waiting` is called with the place
+        in the line and the bytes free whenever the place changes.
         """
         amount = bytes or round(gib * GIB)
         if amount <= 0:
@@ -123,7 +125,7 @@ class AsyncVram:
             ttl=None if ttl is None else timedelta(seconds=ttl),
             group=group,
         )
-        return AsyncLease(self._wire, ask)
+        return AsyncLease(self._wire, ask, on_waiting)
 
 
 def device(item: vram_lease_pb2.Device) -> Device:

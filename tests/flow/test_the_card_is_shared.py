@@ -40,3 +40,15 @@ async def test_a_command_gets_the_card_from_resting_models_and_they_come_back(su
         assert (child.returncode, out.split()) == (0, [b"ran"]), err
         after = await client.generate("a red apple", seed=7, steps=2, format="png")
         assert after.pil().tobytes() == before.pil().tobytes()
+
+
+async def test_a_command_that_waits_says_so(suite: Any) -> None:
+    async with AsyncClient(suite.addresses) as client:
+        total = (await client.vram.devices())[0].total_bytes
+        command = [sys.executable, "-m", "imajin_client", "vram", "run", "--gib", "1", "--max-wait", "60", "--", "true"]
+        async with client.vram.lease(bytes=total, holder="training", priority=100):
+            child = await asyncio.create_subprocess_exec(*command, env=suite.environment, stdout=PIPE, stderr=PIPE)
+            assert child.stderr is not None
+            said = await asyncio.wait_for(child.stderr.readline(), 60)
+            assert said == b"waiting for the card: place 1, 0 B free\n"
+        assert await asyncio.wait_for(child.wait(), 60) == 0

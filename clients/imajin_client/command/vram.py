@@ -83,7 +83,15 @@ def run_under_lease(
 
     async def work(client: AsyncClient) -> int:
         lease = client.vram.lease(
-            gib=gib, holder=name, device_id=device, priority=priority, preemptible=preemptible, max_wait=max_wait
+            gib=gib,
+            holder=name,
+            device_id=device,
+            priority=priority,
+            preemptible=preemptible,
+            max_wait=max_wait,
+            on_waiting=lambda place, free: output.note(
+                f"waiting for the card: place {place}, {output.size_of(free)} free"
+            ),
         )
         async with lease:
             cards = {card.device_id: card for card in await client.vram.devices()}

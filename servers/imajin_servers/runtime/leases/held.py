@@ -1,28 +1,4 @@
-"""VRAM leases, as an engine holds them: ask, wait, hold, give back.
-
-    leases = LeaseClient(channel)                            # channel = connect(settings.addresses.vram)
-    async with await leases.acquire(
-        2 * GIB, holder="diffusion/embedded", priority=60, preemptible=True,
-        on_waiting=lambda position, requested, available: ...,   # called in the event loop, must not block
-    ) as lease:
-        lease.fencing_token, lease.device_id, lease.bytes
-        lease.report_used(bytes)       # goes with the next heartbeat; lets the server see what is in use
-        lease.report_idle(True)        # nobody needs it now: it may be asked back for whoever does
-        await lease.resize(3 * GIB)    # less at once; more waits in the queue
-        lease.check()                  # between two steps, from any thread: raises LeaseLost once the lease is void
-        lease.revoked                  # Event: asked back; finish the step, free the memory, release within
-        lease.revoke_reason            #   lease.seconds_to_revoke() seconds. PREEMPTED or DRAINING
-        lease.lost                     # Event: void. Stop using the card at once
-
-`acquire` raises GpuOutOfMemory (no card can ever hold it, or `max_wait` passed), QueueFull, NotFound (no such card),
-InvalidArgument, Draining and ServerUnavailable. A cancelled `acquire` takes the request out of the queue before the
-cancellation goes on. `resize` raises the same, and LeaseLost; after a failed or cancelled one the old amount is still held.
-
-Heartbeats go out in the background, as messages: the transport answers pings even while a process hangs. A broken
-stream is taken up again with the lease's token until the TTL has passed since the last heartbeat that was answered;
-then the lease is void here too, even if the server can't be asked. `release` never raises; where the server can't be
-told within RELEASE_SECONDS, the TTL ends the lease.
-"""
+"""A lease that is held: heartbeats, resizes, revocations, a broken stream taken up again."""
 
 from __future__ import annotations
 
@@ -31,7 +7,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import grpc
@@ -42,9 +17,8 @@ from imajin.vram.v1 import vram_lease_pb2_grpc
 from imajin_servers.runtime import status
 from imajin_servers.runtime.errors import ImajinError, LeaseLost, ServerUnavailable
 
-GIB = 1024**3
 RELEASE_SECONDS = 5.0
-"""How long a release or a withdrawal may take before the TTL has to do it."""
+"""How long a release may take before the TTL has to do it."""
 RETRY_SECONDS = 0.2
 """Pause between two attempts to take a lease up again."""
 
@@ -57,93 +31,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class LeaseClient:
-    """Asks the vram server behind `channel` for leases."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.stub = vram_lease_pb2_grpc.VramLeaseServiceStub(channel)
-
-    async def acquire(
-        self,
-        bytes: int,
-        *,
-        holder: str,
-        priority: int | None = None,
-        preemptible: bool = False,
-        device_id: str = "",
-        max_wait: float | None = None,
-        ttl: float | None = None,
-        group: str = "",
-        on_waiting: OnWaiting | None = None,
-    ) -> HeldLease:
-        """Waits for `bytes` of a card, `max_wait` seconds at most, and holds them. See the module for what it raises.
-
-        Leases of one `group` lie on one card, and none is asked back for another of them.
-        """
-        ask = pb.Acquire(
-            bytes=bytes,
-            holder=holder,
-            priority=priority,
-            preemptible=preemptible,
-            device_id=device_id,
-            max_wait=None if max_wait is None else timedelta(seconds=max_wait),
-            ttl=None if ttl is None else timedelta(seconds=ttl),
-            group=group,
-        )
-        call = self.stub.HoldLease()
-        # A task of its own: grpc cancels the whole call when a read of it is cancelled, and then nothing can be withdrawn.
-        asked = asyncio.Event()
-        asking = asyncio.create_task(grant(call, ask, asked, on_waiting))
-        try:
-            granted = await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            await withdraw(call, asked, asking)
-            raise
-        except BaseException:
-            call.cancel()
-            raise
-        return HeldLease(self.stub, call, granted, on_waiting)
-
-
-async def grant(call: Call, ask: pb.Acquire, asked: asyncio.Event, on_waiting: OnWaiting | None) -> pb.Granted:
-    """Asks for a lease and reads until it is granted."""
-    # A write on a call that has failed already raises less than the read that follows it.
-    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        await call.write(pb.HoldLeaseRequest(acquire=ask))
-    asked.set()
-    try:
-        while (answer := await read(call)) is not None:
-            if answer.HasField("granted"):
-                return answer.granted
-            if answer.HasField("waiting"):
-                tell(on_waiting, answer.waiting)
-    except grpc.aio.AioRpcError as error:
-        raise status.from_call(error, "vram") from None
-    raise ServerUnavailable("the vram server ended the call", metadata={"server": "vram"})
-
-
 async def read(call: Call) -> pb.HoldLeaseResponse | None:
     """The next message of the server; none when it ended the call with OK."""
     answer = await call.read()
     return answer if isinstance(answer, pb.HoldLeaseResponse) else None
-
-
-async def withdraw(call: Call, asked: asyncio.Event, asking: asyncio.Task[pb.Granted]) -> None:
-    """Takes a request out of the queue. A Release, not a bare cancel: the grant may be on its way already."""
-    try:
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
-            async with asyncio.timeout(RELEASE_SECONDS):
-                await asked.wait()
-                await call.write(pb.HoldLeaseRequest(release=pb.Release()))
-                await call.done_writing()
-                await asyncio.wait({asking})
-                while not call.done() and await read(call) is not None:
-                    pass
-    finally:
-        call.cancel()
-        if asking.done() and not asking.cancelled():
-            asking.exception()
-        asking.cancel()
 
 
 def tell(on_waiting: OnWaiting | None, waiting: pb.WaitingInQueue) -> None:

@@ -194,13 +194,22 @@ class Stepwise(ABC):
         return under
 
     def noise(self, order: Order, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
-        """What a run begins with, `(1, channels, height, width)`: the centre of the field, where it has one to share."""
+        """What a run begins with, `(1, channels, height, width)`: the centre of the field, where it has one to share.
+
+        The mean of each channel, which pictures take their light and their palette from, is then that of the whole field, scaled to
+        the variance that a mean of this size has: so the noise stays white, and shapes of one field agree in it.
+        """
         width, height = (side // self.cell for side in self.drawn_size(order))
         wide, high = self.field(order)
         shape = (1, self.channels, high, wide)
-        noise: torch.Tensor = randn_tensor(shape, generator=generator, device=self.device, dtype=dtype)
+        whole: torch.Tensor = randn_tensor(shape, generator=generator, device=self.device, dtype=dtype)
+        if (width, height) == (wide, high):
+            return whole
         top, left = (high - height) // 2, (wide - width) // 2
-        return noise[:, :, top : top + height, left : left + width].contiguous()
+        noise = whole[:, :, top : top + height, left : left + width]
+        scale = ((wide * high) / (width * height)) ** 0.5
+        means = scale * whole.mean((2, 3), keepdim=True) - noise.mean((2, 3), keepdim=True)
+        return (noise + means).contiguous()
 
     def field(self, order: Order) -> tuple[int, int]:
         """Width and height of the field of noise in latents, no smaller than the picture."""

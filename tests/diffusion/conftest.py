@@ -163,8 +163,8 @@ class Vram:
 
 
 @contextlib.asynccontextmanager
-async def carded(size: int) -> AsyncIterator[Vram]:
-    settings = VramSettings(cards="simulated", simulated_bytes=size, watch_seconds=0, ageing_seconds=0)
+async def carded(size: int, ageing_seconds: float = 0) -> AsyncIterator[Vram]:
+    settings = VramSettings(cards="simulated", simulated_bytes=size, watch_seconds=0, ageing_seconds=ageing_seconds)
     lifetime = Lifetime()
     server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
@@ -181,6 +181,6 @@ async def carded(size: int) -> AsyncIterator[Vram]:
 
 
 @pytest.fixture
-def card() -> Callable[[int], contextlib.AbstractAsyncContextManager[Vram]]:
+def card() -> Callable[..., contextlib.AbstractAsyncContextManager[Vram]]:
     """Starts a vram server with a card of that many bytes."""
     return carded

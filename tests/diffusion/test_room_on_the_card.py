@@ -134,7 +134,7 @@ async def test_an_urgent_drawing_does_not_send_its_own_weights_away(start: Any, 
 
 
 async def test_what_waits_for_room_waits_for_the_weights_too_after_a_pause(start: Any, card: Any) -> None:
-    async with card(1024 * MIB) as vram, start(vram=vram.address, lease="required") as server:
+    async with card(1024 * MIB, ageing_seconds=1) as vram, start(vram=vram.address, lease="required") as server:
         first = await server.begun(**LONG)
         weights, work = await vram.until(lambda leases: len(leases) == 2)
         foreign = await vram.client.acquire(1024 * MIB - weights.bytes - work.bytes, holder="training")

@@ -209,14 +209,14 @@ def test_idle_ones_go_before_a_busy_one_of_low_priority() -> None:
 
 def test_a_lease_is_not_revoked_for_another_of_its_group() -> None:
     bench = Bench(10, turn=0.0)
-    weights = bench.ask(6, preemptible=True, group="a model")
-    bench.ask(3, preemptible=True)
+    weights = bench.ask(4, preemptible=True, group="a model")
+    bench.ask(5, preemptible=True)
     work = bench.ask(4, priority=100, group="a model")
     assert [claim.ask.group for claim in bench.revoked()] == [""]
     assert weights.state is ClaimState.HELD
     assert not work.held
     with pytest.raises(GpuOutOfMemory):
-        bench.ask(5, priority=100, group="a model")
+        bench.ask(7, priority=100, group="a model")
 
 
 def test_a_group_lies_on_one_card() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers.hooks import FirstBlockCacheConfig, apply_first_block_cache
+from diffusers.hooks.first_block_cache import FirstBlockCacheConfig, apply_first_block_cache
 
 from imajin_servers.diffusion.engine import Engine
 from imajin_servers.diffusion.engine.engine import Ticket

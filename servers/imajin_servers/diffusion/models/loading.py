@@ -17,6 +17,7 @@ import torch
 import transformers
 from diffusers.pipelines import pipeline_utils
 
+from imajin_servers.diffusion.models.speed import misfit
 from imajin_servers.diffusion.pipelines.choice import FAMILIES
 from imajin_servers.diffusion.pipelines.schedulers import fitting
 from imajin_servers.diffusion.settings import LoraEntry, ModelEntry
@@ -96,8 +97,14 @@ def tensor_bytes(file: Path, float_size: int) -> int:
 
 
 def located(entry: ModelEntry, on: torch.device) -> tuple[Path, int]:
-    """Where the model's files lie, as `directory` finds them, and bytes of the weights. Blocking."""
+    """Where the model's files lie, as `directory` finds them, and bytes of the weights. Blocking.
+
+    Raises ModelNotFound where they can't be had, and where the operator asks for what such a model can't do.
+    """
     path = directory(entry)
+    if reason := misfit(entry, pipeline_class(path) or "its pipeline"):
+        log.error("model can't be loaded", model=entry.name, source=entry.source, reason=reason)
+        raise ModelNotFound(reason, metadata={"model": entry.name})
     return path, sum(weight_bytes(path, entry.variant, dtype(entry, on)).values())
 
 
@@ -118,9 +125,14 @@ def known_schedulers(entry: ModelEntry) -> list[str] | None:
 
 def known_edits(entry: ModelEntry) -> bool | None:
     """Whether the model draws from images too; None where its files are not here."""
+    pipeline = pipeline_class(Path(entry.source))
+    return None if pipeline is None else pipeline in FAMILIES
+
+
+def pipeline_class(path: Path) -> str | None:
+    """Name of the class of the pipeline in `path`; None where its files don't say."""
     try:
-        index = json.loads((Path(entry.source) / "model_index.json").read_text())
-        return index["_class_name"] in FAMILIES
+        return str(json.loads((path / "model_index.json").read_text())["_class_name"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -8,6 +8,8 @@ import torch
 
 DENOISER_COPIES = 24
 """Feature maps of the first width that a denoiser holds at once: inputs, skips, and the wide inner layers of attention."""
+CACHED_COPIES = 6
+"""What a step cache keeps of two passes: what the first block said and added, and what the others added."""
 PROMPT_TOKENS = 512
 """What a transformer hears beside the picture, at most."""
 LATENTS_A_TOKEN = 4
@@ -29,7 +31,8 @@ def estimate(pipe: Any, width: int, height: int, rows: int) -> int:
 def denoiser_numbers(network: Any, latents: int) -> int:
     """Numbers that the denoiser holds at once for one row of `latents` latents."""
     if width := transformer_width(network):
-        return (latents // LATENTS_A_TOKEN + PROMPT_TOKENS) * width * DENOISER_COPIES
+        copies = DENOISER_COPIES + (CACHED_COPIES if getattr(network, "is_cache_enabled", False) else 0)
+        return (latents // LATENTS_A_TOKEN + PROMPT_TOKENS) * width * copies
     return latents * first_width(network, 320) * DENOISER_COPIES
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from imajin_servers.diffusion.models.loading import pipeline_class
+from imajin_servers.diffusion.models.speed import misfit
 from imajin_servers.diffusion.settings import EMBEDDED, DiffusionSettings, LoraEntry, ModelEntry
 from imajin_servers.runtime.errors import ModelNotFound, NotFound
 
@@ -83,6 +85,10 @@ def from_settings(settings: DiffusionSettings) -> Registry:
     models = [carded(model) for model in settings.models]
     if settings.embedded:
         models.append(embedded())
+    for model in models:
+        pipeline = pipeline_class(Path(model.source))
+        if pipeline is not None and (reason := misfit(model, pipeline)):
+            raise ValueError(reason)
     return Registry(models, settings.default_model, settings.loras)
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.hooks.first_block_cache import FirstBlockCacheConfig
+
+from imajin_servers.diffusion.pipelines.choice import CACHED
 
 if TYPE_CHECKING:
     from imajin_servers.diffusion.settings import ModelEntry
 
 
+def misfit(entry: ModelEntry, pipeline: str) -> str | None:
+    """What of `entry` a pipeline of the class `pipeline` can't be made faster by, in a sentence; None where all of it fits."""
+    if entry.step_cache and pipeline not in CACHED:
+        return f"the model {entry.name!r} can't have step_cache: {pipeline} has none, only {' and '.join(CACHED)} have"
+    return None
+
+
 def hasten(pipe: Any, entry: ModelEntry, backend: str = "inductor") -> None:
-    """Does to `pipe` what `entry` asks for. Compiling itself happens at the first step of each shape. `backend` is torch.compile's."""
+    """Does to `pipe` what `entry` asks for, all of which must fit. Compiling itself happens at the first step of each shape. `backend` is torch.compile's."""
     denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
     if denoiser is None:
         return
@@ -23,5 +33,7 @@ def hasten(pipe: Any, entry: ModelEntry, backend: str = "inductor") -> None:
         denoiser.fuse_qkv_projections()
     if entry.fp8_weights:
         denoiser.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=denoiser.dtype)
+    if entry.step_cache:
+        denoiser.enable_cache(FirstBlockCacheConfig(entry.step_cache))
     if entry.compile_blocks:
         denoiser.compile_repeated_blocks(fullgraph=True, backend=backend)

@@ -17,6 +17,8 @@ FAMILIES = {
     "ZImagePipeline": "z_image:StepwiseZImage",
 }
 """Classes of diffusers, each with the module here and the class in it; imported when a model needs them."""
+CACHED = ("FluxPipeline", "QwenImagePipeline")
+"""Those whose transformers have a first-block cache in diffusers that works."""
 
 
 def wrap(pipe: Any, scheduler: str | None = None) -> Stepwise | Whole:

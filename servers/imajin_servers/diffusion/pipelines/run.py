@@ -77,6 +77,8 @@ class Run:
     """What the scheduler keeps on `home`, while the run is off it."""
     clean: torch.Tensor | None = None
     """A guess of the finished latents, where there is one."""
+    remembered: dict[str, Any] = field(default_factory=dict)
+    """What the step cache goes on from, by the name of the pass; see `StepCache`."""
 
     @property
     def steps(self) -> int:
@@ -111,6 +113,8 @@ class Run:
         self.conditioning.move(device)
         if self.known is not None:
             self.known.move(device)
+        for kept in self.remembered.values():
+            vars(kept).update({name: moved(value, device) for name, value in vars(kept).items()})
         # A scheduler keeps some tensors on the CPU while it runs elsewhere: only what left comes back.
         away = self.away or [name for name, value in vars(self.scheduler).items() if on_device(value, self.home)]
         for name in away:
@@ -126,7 +130,7 @@ def on_device(value: Any, device: torch.device) -> bool:
 
 
 def moved(value: Any, device: torch.device) -> Any:
-    """`value` with its tensors on `device`."""
-    if isinstance(value, list):
-        return [moved(one, device) for one in value]
+    """`value` with its tensors on `device`, those in lists and tuples too."""
+    if isinstance(value, list | tuple):
+        return type(value)(moved(one, device) for one in value)
     return value.to(device) if isinstance(value, torch.Tensor) else value

@@ -277,6 +277,8 @@ class Stepwise(ABC):
         run.step += 1
         if run.known is not None and run.known.mask is not None:
             self.keep(run, run.known, run.known.mask)
+        if run.done:
+            run.remembered.clear()
 
     def keep(self, run: Run, known: Known, mask: torch.Tensor) -> None:
         """Puts the picture that the run began from back where it stays, under as much noise as there is after the step."""

@@ -242,7 +242,7 @@ async def test_what_became_idle_while_the_stream_was_broken_is_said_with_the_res
     async with start() as vram:
         proxy = await Proxy.open(vram.address)
         channel = connect(proxy.address)
-        lease = await LeaseClient(channel).acquire(60 * MIB, holder="steady", ttl=60)
+        lease = await LeaseClient(channel).acquire(60 * MIB, holder="steady", ttl=3600)
         proxy.cut()
         lease.report_idle(True)
         assert (await vram.until(lambda leases: leases[0].idle))[0].fencing_token == lease.fencing_token

@@ -227,6 +227,17 @@ def test_a_group_lies_on_one_card() -> None:
     assert not bench.ask(2, group="a model").held
 
 
+def test_one_whose_group_comes_to_another_card_makes_room_there() -> None:
+    bench = Bench(10, 6)
+    small = bench.rest(bench.ask(5, preemptible=True, device_id="card-1"))
+    bench.ask(1, device_id="card-1")
+    large = bench.rest(bench.ask(6, preemptible=True, device_id="card-0"))
+    bench.ask(5, group="a model")
+    assert bench.revoked() == [small]
+    assert bench.ask(1, group="a model").card is large.card
+    assert bench.revoked() == [large]
+
+
 def test_a_claim_waits_while_its_group_lies_on_a_card_too_small_for_it() -> None:
     bench = Bench(10, 6)
     foreign = bench.ask(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import weakref
@@ -16,7 +17,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers.hooks.first_block_cache import FirstBlockCacheConfig, apply_first_block_cache
+from PIL import Image
 
+from imajin.common.v1 import image_pb2
 from imajin_servers.diffusion.engine import Engine
 from imajin_servers.diffusion.engine.engine import Ticket
 from imajin_servers.diffusion.models import loading, memory, registry
@@ -28,6 +31,9 @@ from imajin_servers.diffusion.settings import EMBEDDED, DiffusionSettings, Model
 from imajin_servers.runtime.errors import Cancelled, ModelNotFound
 
 from .flows import MADE, Family
+from .test_flow_edits import MASK
+from .test_flow_edits import order as edit
+from .test_flow_edits import plain as plainly_edited
 
 # Random weights say other things at every step: only a threshold beyond use leaves some of them out.
 THRESHOLD = 0.5
@@ -55,7 +61,10 @@ def pipeline(name: str) -> Any:
 
 
 def made(name: str, **speed: Any) -> Family:
-    pipe = pipeline(name)
+    return cut(name, pipeline(name), **speed)
+
+
+def cut(name: str, pipe: Any, **speed: Any) -> Family:
     hasten(pipe, ModelEntry(name="tiny", source="", **speed))
     stepwise = wrap(pipe)
     assert isinstance(stepwise, StepwiseTokens)
@@ -159,6 +168,40 @@ def test_it_draws_what_the_plain_pipeline_draws_with_the_same_cache(
         picture = replace(cached, pipe=other).plain(wish, "np")
     assert theirs == counts
     assert np.array_equal(cached.stepwise.decode(bits), (picture * 255).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole image", "masked"])
+def test_edits_go_on_from_their_own_steps_too(mask: Image.Image | None) -> None:
+    # Of the image pipelines that draw with these transformers diffusers tells the cache of this family's only.
+    name = "qwen-image"
+    family = made(name, step_cache=THRESHOLD)
+    wish = edit(0.8, mask, steps=8)
+    with asked(family.pipe.transformer) as counts:
+        run = family.alone(wish)
+    assert 0 < counts[1] < counts[0]
+    other = replace(family, pipe=pipeline(name))
+    other.pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=THRESHOLD))
+    picture = plainly_edited(name, other, wish, mask)
+    assert np.array_equal(family.stepwise.decode(run.latents), (picture * 255).round().astype(np.uint8))
+
+
+async def test_a_server_draws_with_it(name: str, start: Any, tmp_path: Path) -> None:
+    wish = order(width=64, height=64, steps=6)
+    pipeline(name).save_pretrained(tmp_path)
+    # Weights lie otherwise in a mapped file, and kernels follow.
+    pipe = loading.load(ModelEntry(name="read", source=str(tmp_path)), tmp_path, torch.device("cpu"), lambda *_: None)
+    read = cut(name, pipe, step_cache=THRESHOLD)
+    entry = {"name": "quick", "source": str(tmp_path), "dtype": "float32", "step_cache": THRESHOLD}
+    asking = {"prompt": wish.prompt, "width": 64, "height": 64, "steps": 6, "guidance_scale": wish.guidance_scale}
+    async with start(models=[entry], embedded=False, moderation={"classifier": "off"}) as server:
+        calls = [
+            server.generate(**asking, seed=seed, format=image_pb2.IMAGE_FORMAT_RAW_RGB8, model="quick")
+            for seed in range(1, 4)
+        ]
+        drawn = await asyncio.gather(*calls)
+    for seed, heard in enumerate(drawn, start=1):
+        picture = read.stepwise.decode(read.alone(replace(wish, seed=seed)).latents)
+        assert np.array_equal(np.frombuffer(heard.data, np.uint8).reshape(picture.shape), picture), seed
 
 
 @pytest.mark.parametrize("trouble", ["none", "pause", "cancel"])

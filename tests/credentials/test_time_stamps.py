@@ -149,6 +149,24 @@ def test_nonsense_leaves_an_image_without_a_time_stamp(
     assert "without a time stamp" in capsys.readouterr().out
 
 
+def test_a_stamp_of_something_else_says_no_time(
+    tmp_path: Path, serve: Serve, authority: Answer, file: bytes, encoded: Callable[..., bytes]
+) -> None:
+    """The reply to an older query: its imprint and its nonce are those of another image."""
+    replies: list[bytes] = []
+
+    def replay(query: bytes) -> bytes:
+        if not replies:
+            replies.append(authority(query))
+        return replies[0]
+
+    credentials = store(tmp_path, serve(replay), 20)
+    first = credentials.read(credentials.sign(file, "png", DREW, ""), "png")
+    assert first is not None
+    assert first.signed_at is not None
+    unstamped(credentials, encoded(Image.new("RGB", (64, 64), "red"), "PNG"))
+
+
 def test_a_dead_authority_leaves_an_image_without_a_time_stamp(tmp_path: Path, serve: Serve, file: bytes) -> None:
     # A port that answers no longer: nothing listens where this said.
     unstamped(store(tmp_path, "http://127.0.0.1:1/"), file)

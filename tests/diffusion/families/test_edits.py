@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imajin_servers.diffusion.drawing import begun, decoded, recognised
-from imajin_servers.diffusion.engine import Engine
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, schedulers, wrap
 from imajin_servers.diffusion.settings import ModelEntry
 from imajin_servers.diffusion.sources import Source, feathered, prepared
 from imajin_servers.runtime.errors import InvalidArgument
+
+from .company import together
 
 # numpy's notes on how these schedulers of diffusers read their tables.
 pytestmark = [
@@ -120,25 +121,9 @@ def test_those_of_one_shape_share_passes_with_those_from_noise(stable_diffusion:
         replace(BARE, seed=5),
     ]
     alone = [drawn(stepwise, order).latents for order in wishes]
-    together: list[int] = []
-    predict = stepwise.predict
-
-    def watched(runs: Any) -> Any:
-        together.append(len(runs))
-        return predict(runs)
-
-    stepwise.predict = watched  # type: ignore[method-assign]
-    engine = Engine("test", stepwise, max_batch=4, ageing=1.0)
-    try:
-        engine.pause()
-        tickets = [engine.submit(started(stepwise, order), lambda run: None) for order in wishes]
-        engine.move(torch.device("cpu"))
-        engine.resume()
-        for ticket, latents in zip(tickets, alone, strict=True):
-            assert torch.equal(ticket.left.result(timeout=60).latents, latents)
-    finally:
-        engine.close()
-    assert max(together) > 1
+    latents, most = together(stepwise, [started(stepwise, order) for order in wishes], len)
+    assert all(torch.equal(*pair) for pair in zip(latents, alone, strict=True))
+    assert most > 1
 
 
 @pytest.mark.parametrize("strength", [0.01, 0.3, 1.0])

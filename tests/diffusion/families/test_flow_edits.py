@@ -21,13 +21,13 @@ from diffusers import (
 from PIL import Image
 
 from imajin_servers.diffusion.drawing import decoded
-from imajin_servers.diffusion.engine import Engine
 from imajin_servers.diffusion.models.registry import embedded
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Stepwise, wrap
 from imajin_servers.diffusion.sources import prepared
 from imajin_servers.runtime.errors import InvalidArgument
 
+from .company import together
 from .flows import MADE, Family, made
 
 SIZE = (40, 24)
@@ -133,28 +133,12 @@ def test_company_never_shows(family: Family) -> None:
         order(0.4, seed=5, steps=8),
     ]
     alone = [family.alone(wish).latents for wish in wishes]
-    together: list[int] = []
-    predict = family.stepwise.predict
-
-    def watched(runs: Any) -> Any:
-        together.append(len({run.known is None for run in runs}))
-        return predict(runs)
-
-    family.stepwise.predict = watched  # type: ignore[method-assign]
-    engine = Engine("test", family.stepwise, max_batch=4, ageing=1.0)
-    try:
-        engine.pause()
-        tickets = [engine.submit(family.begun(wish), lambda run: None) for wish in wishes]
-        engine.move(torch.device("cpu"))
-        engine.resume()
-        for ticket, latents in zip(tickets, alone, strict=True):
-            assert torch.equal(ticket.left.result(timeout=60).latents, latents)
-    finally:
-        engine.close()
-        family.stepwise.predict = predict  # type: ignore[method-assign]
+    runs = [family.begun(wish) for wish in wishes]
+    latents, kinds = together(family.stepwise, runs, lambda some: len({run.known is None for run in some}))
+    assert all(torch.equal(*pair) for pair in zip(latents, alone, strict=True))
     # A picture that is shown makes a pass longer; elsewhere edits go with those from noise.
     shown = family.stepwise.pass_rows(wishes[1]) > family.stepwise.pass_rows(wishes[0])
-    assert max(together) == (1 if shown else 2)
+    assert kinds == (1 if shown else 2)
 
 
 def test_outside_of_the_mask_every_pixel_stays(family: Family) -> None:

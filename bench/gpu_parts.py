@@ -16,7 +16,8 @@ import torch
 
 from imajin_servers.diffusion import streams
 from imajin_servers.diffusion.models.peaks import CudaMeter, Peaks
-from imajin_servers.diffusion.models.speed import hasten
+from imajin_servers.diffusion.models.speed import hasten, misfit
+from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run
 
 if TYPE_CHECKING:
@@ -26,10 +27,14 @@ TOGETHER = 8
 LONG_STEP_PIXELS = 16384
 
 
-def entry(**speed: bool) -> Any:
+STEP_CACHES = (0.05, 0.1, 0.2)
+"""Thresholds of the step cache, from careful to bold."""
+
+
+def entry(**speed: float) -> Any:
     """The part of a model's settings that is about its speed."""
-    nothing = dict.fromkeys(("channels_last", "fuse_projections", "compile_blocks", "fp8_weights"), False)
-    return SimpleNamespace(**{**nothing, **speed})
+    nothing = dict.fromkeys(("channels_last", "fuse_projections", "compile_blocks", "fp8_weights", "step_cache"), False)
+    return SimpleNamespace(**{"name": "bench", **nothing, **speed})
 
 
 def together(bench: Bench) -> None:
@@ -207,12 +212,13 @@ def restart(bench: Bench) -> None:
 
 
 def lossy(bench: Bench) -> None:
-    """What changes pictures: weights in 8 bits, which compiled blocks can't be given. Last, because it can't be taken back."""
+    """What changes pictures: steps that are left out, and weights in 8 bits, neither with compiled blocks. Last, because these stay."""
     torch._dynamo.reset()
     for module in bench.subject.denoiser.modules():
         module._compiled_call_impl = None
     order = bench.order(bench.scale.sizes[-1], 1)
     reference = bench.subject.plain(order, "np")
+    step_caches(bench, order, reference)
     before = bench.subject.denoiser.get_memory_footprint()
     hasten(bench.pipe, entry(fp8_weights=True))
     picture = bench.subject.plain(order, "np")
@@ -220,6 +226,38 @@ def lossy(bench: Bench) -> None:
     bench.report.row("lossy: fp8 weights", "PSNR against lossless", decibels(picture, reference), "dB")
     bench.report.row("lossy: fp8 weights", "saved", saved / 2**30, "GiB")
     bench.quick("lossy: fp8 weights")
+
+
+def step_caches(bench: Bench, order: Order, reference: Any) -> None:
+    """The step cache at each threshold, against the same picture without, by the same pipeline. Random weights decide by chance."""
+    if reason := misfit(entry(step_cache=STEP_CACHES[0]), type(bench.pipe).__name__):
+        bench.report.row("lossy: step cache", "left out", reason)
+        return
+    _, seconds = clocked(bench, order)
+    bench.report.row("lossy: none of it", f"{order.width} px, {order.steps} steps", seconds, "s an image")
+    denoiser = bench.subject.denoiser
+    # The block after the first is asked as often as all that follow.
+    second = [block for blocks in denoiser.children() if isinstance(blocks, torch.nn.ModuleList) for block in blocks][1]
+    for threshold in STEP_CACHES:
+        part = f"lossy: step cache {threshold}"
+        hasten(bench.pipe, entry(step_cache=threshold))
+        asked: list[int] = []
+        mark = next(second.children()).register_forward_pre_hook(lambda *_, asked=asked: asked.append(1))
+        picture, seconds = clocked(bench, order)
+        mark.remove()
+        bench.report.row(part, f"{order.width} px, {order.steps} steps", seconds, "s an image")
+        bench.report.row(part, "PSNR against lossless", decibels(picture, reference), "dB")
+        bench.report.row(part, "steps computed whole", len(asked), f"of {order.steps}")
+        denoiser.disable_cache()
+
+
+def clocked(bench: Bench, order: Order) -> tuple[Any, float]:
+    """The plain pipeline's picture, and the seconds that it took."""
+    bench.sync()
+    began = time.perf_counter()
+    picture = bench.subject.plain(order, "np")
+    bench.sync()
+    return picture, time.perf_counter() - began
 
 
 def loading(bench: Bench) -> None:

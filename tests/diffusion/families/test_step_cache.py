@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers.hooks.first_block_cache import FirstBlockCacheConfig, apply_first_block_cache
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
 from PIL import Image
 
 from imajin.common.v1 import image_pb2
@@ -24,7 +26,7 @@ from imajin_servers.diffusion.engine import Engine
 from imajin_servers.diffusion.engine.engine import Ticket
 from imajin_servers.diffusion.models import loading, memory, registry
 from imajin_servers.diffusion.models.speed import hasten
-from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.orders import LoraWeight, Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, wrap
 from imajin_servers.diffusion.pipelines.tokens import StepwiseTokens
 from imajin_servers.diffusion.settings import EMBEDDED, DiffusionSettings, ModelEntry
@@ -349,6 +351,34 @@ def test_beside_weights_in_8_bits(name: str, cached: Family) -> None:
     assert 0 < counts[1] < counts[0]
     assert run.latents.isfinite().all()
     assert not torch.equal(run.latents, cached.alone(order()).latents)
+
+
+def test_beside_adapters(tmp_path: Path) -> None:
+    fresh, ink = pipeline("flux"), LoraWeight("ink")
+    layers = LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_v"], init_lora_weights=False)
+    fresh.transformer.add_adapter(layers, "default")
+    type(fresh).save_lora_weights(tmp_path, transformer_lora_layers=get_peft_model_state_dict(fresh.transformer))
+    family = made("flux", step_cache=THRESHOLD)
+    bare = family.alone(order()).latents
+    family.stepwise.adapters.load([ink], {"ink": tmp_path / "pytorch_lora_weights.safetensors"}, 8)
+    runs = [family.begun(order(loras=loras)) for loras in ((ink,), ())]
+    with asked(family.pipe.transformer) as counts:
+        while not runs[0].done:
+            for run in runs:
+                family.stepwise.step([run])
+    assert 0 < counts[1] < counts[0]
+    assert torch.equal(runs[1].latents, bare)
+    other = pipeline("flux")
+    other.load_lora_weights(tmp_path, adapter_name="ink")
+    other.transformer.eval()
+    other.transformer.enable_cache(FirstBlockCacheConfig(threshold=THRESHOLD))
+    picture = replace(family, pipe=other).plain(order(), "np")
+    assert np.array_equal(family.stepwise.decode(runs[0].latents), (picture * 255).round().astype(np.uint8))
+
+
+def test_beside_fused_projections(cached: Family, name: str) -> None:
+    both = made(name, step_cache=THRESHOLD, fuse_projections=True)
+    assert torch.allclose(both.alone(order()).latents, cached.alone(order()).latents, atol=1e-4)
 
 
 def test_the_lease_of_a_run_counts_what_it_remembers(plain: Family, cached: Family) -> None:

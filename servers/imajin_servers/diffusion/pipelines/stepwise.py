@@ -207,7 +207,7 @@ class Stepwise(ABC):
             return whole
         top, left = (high - height) // 2, (wide - width) // 2
         noise = whole[:, :, top : top + height, left : left + width]
-        scale = ((wide * high) / (width * height)) ** 0.5
+        scale: float = ((wide * high) / (width * height)) ** 0.5
         means = scale * whole.mean((2, 3), keepdim=True) - noise.mean((2, 3), keepdim=True)
         return (noise + means).contiguous()
 

@@ -23,6 +23,7 @@ from torch.nn.functional import interpolate
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.adapters import Adapters
+from imajin_servers.diffusion.pipelines.noise import centre
 from imajin_servers.diffusion.pipelines.rows import Rows
 from imajin_servers.diffusion.pipelines.run import Conditioning, Known, Run
 from imajin_servers.diffusion.sources import Pixels, Source
@@ -194,22 +195,11 @@ class Stepwise(ABC):
         return under
 
     def noise(self, order: Order, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
-        """What a run begins with, `(1, channels, height, width)`: the centre of the field, where it has one to share.
-
-        The mean of each channel, which pictures take their light and their palette from, is then that of the whole field, scaled to
-        the variance that a mean of this size has: so the noise stays white, and shapes of one field agree in it.
-        """
+        """What a run begins with, `(1, channels, height, width)`: the centre of the field, where it has one to share."""
         width, height = (side // self.cell for side in self.drawn_size(order))
         wide, high = self.field(order)
         shape = (1, self.channels, high, wide)
-        whole: torch.Tensor = randn_tensor(shape, generator=generator, device=self.device, dtype=dtype)
-        if (width, height) == (wide, high):
-            return whole
-        top, left = (high - height) // 2, (wide - width) // 2
-        noise = whole[:, :, top : top + height, left : left + width]
-        scale: float = ((wide * high) / (width * height)) ** 0.5
-        means = scale * whole.mean((2, 3), keepdim=True) - noise.mean((2, 3), keepdim=True)
-        return (noise + means).contiguous()
+        return centre(randn_tensor(shape, generator=generator, device=self.device, dtype=dtype), width, height)
 
     def field(self, order: Order) -> tuple[int, int]:
         """Width and height of the field of noise in latents, no smaller than the picture."""

@@ -8,14 +8,11 @@ from contextlib import aclosing
 
 from imajin.common.v1 import image_pb2
 from imajin.job.v1 import job_pb2
-from imajin_client.calls import Stream, Wire
+from imajin_client.calls import RETRY_SECONDS, Stream, Wire
 from imajin_client.errors import ImajinError, LlmFailed, Unavailable
 from imajin_client.images import Downloads, Image
 from imajin_client.job import Job, JobEvent, job_event
 from imajin_client.names import JobStatus, value, word
-
-RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0, 2.0)
-"""Pauses before a broken watch is taken up again; an event that arrives starts them anew."""
 
 
 class AsyncJobs:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from imajin.vram.v1 import vram_lease_pb2
-from imajin_client.calls import Stream, Wire
+from imajin_client.calls import RETRY_SECONDS, Stream, Wire
+from imajin_client.errors import Unavailable
 from imajin_client.job import moment
 from imajin_client.lease import GIB, AsyncLease, OnWaiting
 from imajin_client.names import word
@@ -79,10 +82,30 @@ class AsyncVram:
         return [lease_info(item) for item in (await self._wire.one("vram", call)).leases]
 
     def watch(self) -> Stream[Cards]:
-        """Cards and leases now, and again after every change; ends only with the server or when it is closed."""
+        """Cards and leases now, and again after every change, until it is closed.
+
+        A connection that breaks is taken up again, for about 15 seconds; then Unavailable is raised, and at once where there was none.
+        """
         return Stream(self._watch())
 
     async def _watch(self) -> AsyncGenerator[Cards, None]:
+        attempt = len(RETRY_SECONDS)
+        while True:
+            broken = Unavailable("the watch of the cards ended", details={"server": "vram"})
+            async with aclosing(self._watch_once()) as changes:
+                try:
+                    async for cards in changes:
+                        attempt = 0
+                        yield cards
+                except Unavailable as error:
+                    broken = error
+            if attempt == len(RETRY_SECONDS):
+                raise broken
+            await asyncio.sleep(RETRY_SECONDS[attempt])
+            attempt += 1
+
+    async def _watch_once(self) -> AsyncGenerator[Cards, None]:
+        """One connection."""
         call = self._wire.vram.WatchLeases(vram_lease_pb2.WatchLeasesRequest())
         async with self._wire.many("vram", call) as answers:
             async for answer in answers:

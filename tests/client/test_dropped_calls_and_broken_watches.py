@@ -206,6 +206,23 @@ async def test_a_watch_survives_a_restart_of_the_server(doubles: Any, wire: Any,
     await watch.aclose()
 
 
+async def test_a_watch_of_the_cards_survives_a_restart_of_the_server(
+    doubles: Any, wire: Any, client: AsyncClient
+) -> None:
+    async with client.vram.watch() as changes:
+        assert (await anext(changes)).devices
+        await asyncio.to_thread(doubles.stop)
+        doubles.start()
+        assert (await anext(changes)).devices
+    assert len(doubles.asked["WatchLeases"]) == 2
+
+
+async def test_a_watch_of_cards_that_were_never_there_fails_at_once() -> None:
+    async with AsyncClient({"vram": "127.0.0.1:1"}) as client:
+        with pytest.raises(errors.Unavailable):
+            await anext(client.vram.watch())
+
+
 async def test_a_watch_gives_up_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "RETRY_SECONDS", (0.01, 0.01))
     async with AsyncClient({"orchestrator": "127.0.0.1:1"}) as client:

@@ -5,6 +5,7 @@ language models write.
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from concepts import Concept
@@ -49,7 +50,24 @@ EXTRAS = (
     "cinematic lighting", "natural light", "shallow depth of field", "warm tones", "rule of thirds", "clean background", "trending on artstation",
     "golden hour light", "wide angle shot", "close-up shot", "50mm lens", "eye-level shot", "professional photography", "bright colors", "warm mood",
     "joyful atmosphere", "intricate details", "ultra realistic", "high resolution", "modern design", "medium shot", "bokeh", "playful mood",
+    "soft diffused daylight", "golden hour light", "fresh morning light", "soft window light from one side", "even overcast light", "warm lamp light",
+    "gentle backlight with a bright rim", "large soft studio light", "cool moonlight", "bright clear sunlight", "dappled light through leaves",
+    "keep the background simple", "keep the colours few", "room around it", "the lines clean", "the moment natural",
 )  # fmt: skip
+PALETTES = (
+    "fresh green",
+    "coral",
+    "warm honey",
+    "cream",
+    "soft teal",
+    "sand",
+    "muted earth tones",
+    "clean white",
+    "gentle pastels",
+    "deep blue",
+    "amber",
+)
+"""Words of colour that prompts end with and that say nothing of the thing or its background."""
 ACTIONS = {
     "food": ("eating", "enjoying", "with", "holding", "eating some", "having"),
     "activities": ("with", "playing with", "holding", "next to"),
@@ -155,13 +173,18 @@ def setting(d: Description, rng: random.Random) -> str:
     return ""
 
 
-def caption(d: Description, rng: random.Random) -> str:
-    """One caption. The 3d style is the default and often goes unsaid; the others are always named."""
+def says_style(text: str) -> bool:
+    """Whether a caption names a style."""
+    return any(phrase in text for phrases in STYLE_PHRASES.values() for phrase in phrases)
+
+
+def caption(d: Description, rng: random.Random, unsaid: Collection[str] = ("3d",)) -> str:
+    """One caption. The styles of `unsaid` often go without saying; the others are always named."""
     text = subject(d, rng)
     lead = rng.random()
     if lead < 0.14:
         text = f"{rng.choice(LEADS)} {text}"
-    style = rng.choice(STYLE_PHRASES[d.style]) if d.style != "3d" or rng.random() < 0.25 else ""
+    style = "" if d.style in unsaid and rng.random() < 0.65 else rng.choice(STYLE_PHRASES[d.style])
     if style and rng.random() < 0.15:
         text, style = f"{style} of {text}", ""
     where = setting(d, rng)
@@ -173,4 +196,6 @@ def caption(d: Description, rng: random.Random) -> str:
         parts.append(style)
     if rng.random() < 0.28:
         parts += rng.sample(EXTRAS, rng.randint(1, 4))
+        if rng.random() < 0.4:
+            parts.insert(rng.randint(1, len(parts)), f"palette of {' and '.join(rng.sample(PALETTES, 2))}")
     return ", ".join(parts)

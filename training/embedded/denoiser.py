@@ -14,15 +14,24 @@ import signal as signals
 import time
 from pathlib import Path
 
+import seeds
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from muon import Muon
+from seeds import CHOICES, FREE
 from torch import Tensor
 from torch.nn import functional
 
 WIDTHS = (128, 192, 208)
 DROP_CAPTION = 0.1
+EARLY, EARLY_SHARE = 960, 0.3
+"""This share of every batch has timesteps from here on, half of them the last, which is noise alone: there the choices are made."""
+READING = 0.3
+"""Weight of the loss of reading the components of the noise from the innermost features: without it, the denoiser learns late that there is
+something to read. The features vary 20 times as much as what is read from them; unless they are normalised, nothing is learned."""
+CHOSEN_BY = 500
+"""Timestep from which on the picture itself shows what was chosen: there, noise of any kind goes with it, as in edits."""
 
 
 def scheduler() -> DDIMScheduler:
@@ -56,6 +65,26 @@ def create(widths: tuple[int, ...], channels: int, text_width: int) -> UNet2DCon
         norm_num_groups=16,
         use_linear_projection=True,
     )
+
+
+class Reader(torch.nn.Module):
+    """Reads the components of the noise from the innermost features `(n, C, h, w)`. Used in training alone."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        width = unet.config["block_out_channels"][-1]
+        self.norm = torch.nn.BatchNorm1d(width, momentum=0.02)
+        self.out = torch.nn.Linear(width, len(CHOICES))
+        self.seen = torch.empty(0)
+        unet.mid_block.register_forward_hook(self.see)
+
+    def see(self, module: torch.nn.Module, given: object, made: Tensor) -> None:
+        """Remember the features of the pass."""
+        self.seen = made
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """`(n, choices)`"""
+        return self.out(self.norm(self.seen[rows].float().mean((2, 3))))
 
 
 class Peers:
@@ -94,6 +123,7 @@ class Latents:
         self.seen: set[str] = set()
         self.groups: dict[tuple[int, ...], list[dict[str, Tensor]]] = {}
         self.empty: Tensor = torch.load(folder / "empty.pt").to(device)
+        self.free = torch.tensor([FREE] * len(CHOICES), device=device)
         self.reload()
 
     def reload(self) -> None:
@@ -107,19 +137,21 @@ class Latents:
     def __len__(self) -> int:
         return sum(len(r["latents"]) for group in self.groups.values() for r in group)
 
-    def batch(self, n: int) -> tuple[Tensor, Tensor]:
-        """Latents (n, C, h, w) and text features (n, T, D) of one aspect."""
+    def batch(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents (n, C, h, w), text features (n, T, D) and bands of the noise (n, choices, 2) of one aspect."""
         shapes = list(self.groups)
         group = self.groups[random.choices(shapes, [len(self.groups[s]) for s in shapes])[0]]
-        latents, text = [], []
+        latents, text, bands = [], [], []
         for record in random.choices(group, k=min(8, n)):
             rows = torch.randint(0, len(record["latents"]), (-(-n // min(8, n)),), device=self.device)
             says = torch.randint(0, record["text"].shape[1], rows.shape, device=self.device)
             latents.append(record["latents"][rows])
             text.append(record["text"][rows, says])
+            bands.append(record["bands"][rows, says] if "bands" in record else self.free.expand(len(rows), -1, -1))
         features = torch.cat(text)[:n]
         dropped = torch.rand(n, device=self.device) < DROP_CAPTION
-        return torch.cat(latents)[:n].float(), torch.where(dropped[:, None, None], self.empty, features)
+        said = torch.where(dropped[:, None, None], self.empty, features)
+        return torch.cat(latents)[:n].float(), said, torch.cat(bands)[:n]
 
 
 def create_optimizers(model: torch.nn.Module, lr: float, muon: float) -> list[torch.optim.Optimizer]:
@@ -147,7 +179,9 @@ def train(args: argparse.Namespace) -> None:
         unet.set_attn_processor(AttnProcessor())  # the fused attention's backward pass is slow at these sizes on CPU
     unet = unet.to(args.device, memory_format=torch.channels_last)
     mean = copy.deepcopy(unet).eval().requires_grad_(False)
+    reader = Reader(unet).to(args.device)
     optimizers = create_optimizers(unet, args.lr, args.muon)
+    reading = torch.optim.AdamW(reader.parameters(), lr=2e-3)
     peaks = [group["lr"] for o in optimizers for group in o.param_groups]
     step, spent = 0, 0.0
     state_file = args.out / "state.pt"
@@ -168,7 +202,7 @@ def train(args: argparse.Namespace) -> None:
         f"{sum(p.numel() for p in unet.parameters()) / 1e6:.1f} M parameters, {len(data)} pictures, {budget / 60:.1f} minutes",
         flush=True,
     )
-    running = 1.0
+    running = unread = 1.0
 
     def save() -> None:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -194,20 +228,27 @@ def train(args: argparse.Namespace) -> None:
         )
         for peak, group in zip(peaks, (g for o in optimizers for g in o.param_groups), strict=True):
             group["lr"] = peak * part
-        latents, text = data.batch(args.batch)
+        latents, text, bands = data.batch(args.batch)
         t = torch.randint(0, 1000, (args.batch,), device=args.device)
+        early = torch.rand(args.batch, device=args.device) < EARLY_SHARE
+        t = torch.where(early, (EARLY + t * (1000 - EARLY) // 500).clamp(max=999), t)
         signal, noise_level = (
             alphas[t].sqrt()[:, None, None, None],
             (1 - alphas[t]).sqrt()[:, None, None, None],
         )
-        noise = torch.randn_like(latents)
+        noise = seeds.noise(latents, torch.where((t < CHOSEN_BY)[:, None, None], data.free, bands))
         with torch.autocast(args.device, torch.bfloat16):
             predicted = forward(signal * latents + noise_level * noise, t, text, return_dict=False)[0]
         loss = functional.mse_loss(predicted.float(), signal * noise - noise_level * latents)
+        components = torch.einsum("nchw,kchw->nk", noise, seeds.directions(*noise.shape[1:]).to(noise.device))
+        missed = (
+            functional.mse_loss(reader(t >= EARLY), components[t >= EARLY]) if int((t >= EARLY).sum()) > 1 else 0 * loss
+        )
         unet.zero_grad()
-        loss.backward()
+        reading.zero_grad()
+        (loss + READING * missed).backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        for optimizer in optimizers:
+        for optimizer in (*optimizers, reading):
             optimizer.step()
         step += 1
         if peers and step % args.meet_every == 0:
@@ -215,10 +256,11 @@ def train(args: argparse.Namespace) -> None:
         keep = min(args.ema, (1 + step) / (20 + step))
         torch._foreach_lerp_(list(mean.parameters()), list(unet.parameters()), 1 - keep)
         running = 0.99 * running + 0.01 * float(loss.detach())
+        unread = 0.97 * unread + 0.03 * float(missed.detach())
         if step % 100 == 0:
             rate = step * args.batch / max(elapsed, 1)
             print(
-                f"{step} {elapsed:.0f}s loss {running:.4f} {rate:.1f} pictures/s, {len(data)} cached",
+                f"{step} {elapsed:.0f}s loss {running:.4f} unread {unread:.2f} {rate:.1f} pictures/s, {len(data)} cached",
                 flush=True,
             )
             data.reload()

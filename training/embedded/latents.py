@@ -1,8 +1,8 @@
 """Encode composed shards once: pictures to latents, captions to text features, so that the denoiser's steps
 do nothing else.
 
-Writes `latents-000.pt` per shard: {"latents": (N, 12, h, w) bf16, "text": (N, 3, T, 384) bf16} and
-`empty.pt` (T, 384), the feature of no caption.
+Writes `latents-000.pt` per shard: {"latents": (N, 12, h, w) bf16, "text": (N, 3, T, 384) bf16}, with
+"bands" where the shard has them (`seeds.py`), and `empty.pt` (T, 384), the feature of no caption.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def encode_shard(encoder: Encoder, shard: Path, out: Path) -> None:
         "latents": encoder.pictures(data["pictures"]),
         "text": text.reshape(*captions.shape, *text.shape[1:]),
     }
+    if "bands" in data:
+        record["bands"] = torch.from_numpy(data["bands"])
     file = out / f"latents-{shard.stem.split('-')[1]}.pt"
     torch.save(record, file.with_suffix(".new"))
     file.with_suffix(".new").rename(file)

@@ -12,7 +12,7 @@ WORKERS=${WORKERS:-$(nproc)}
 if [ "$DEVICE" = cuda ]; then
   : "${SHARDS:=32}" "${VARIED:=48}" "${AE_MINUTES:=5}" "${UNET_MINUTES:=3}" "${PLAIN_MINUTES:=6}" "${VARIED_MINUTES:=20}" "${DECODER_MINUTES:=3}" "${BATCH:=256}" "${AE_BATCH:=64}" "${COMPILE:=--compile}"
 else
-  : "${SHARDS:=8}" "${VARIED:=36}" "${AE_MINUTES:=16}" "${UNET_MINUTES:=70}" "${PLAIN_MINUTES:=111}" "${VARIED_MINUTES:=240}" "${DECODER_MINUTES:=12}" "${BATCH:=32}" "${AE_BATCH:=5}" "${COMPILE:=}"
+  : "${SHARDS:=8}" "${VARIED:=36}" "${AE_MINUTES:=16}" "${UNET_MINUTES:=70}" "${PLAIN_MINUTES:=111}" "${VARIED_MINUTES:=335}" "${DECODER_MINUTES:=12}" "${BATCH:=32}" "${AE_BATCH:=5}" "${COMPILE:=}"
 fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=PASSIVE
 mkdir -p "$WORK"
@@ -30,9 +30,6 @@ fi
 $PYTHON latents.py --shards "$WORK/plain" --vae "$WORK/autoencoder" --text "$WORK/text" --out "$WORK/latents-plain" --device "$DEVICE"
 $PYTHON varied.py --packages "$WORK/packages" --data "$WORK/data" --out "$WORK/varied" --shards "$VARIED" --workers "$WORKERS"
 $PYTHON latents.py --shards "$WORK/varied" --vae "$WORK/autoencoder" --text "$WORK/text" --out "$WORK/latents-varied" --device "$DEVICE"
-for file in "$WORK"/latents-plain/latents-???.pt; do # plain pictures stay in the varied set
-  ln -f "$file" "$WORK/latents-varied/latents-9$(basename "$file" | cut -c10-11).pt"
-done
 train_denoiser() { # latents, minutes counted from the very start, seed, folder, more arguments
   local latents=$1 minutes=$2
   shift 2

@@ -2,15 +2,18 @@
 thing in front.
 
 The denoiser comes to it from the plain set, where shapes form; places and sizes stay on the grid of the latents (`SPOTS` in
-`compose.py`). On white, half of the captions name nothing but the thing: that is what lets seeds differ. What differs in shape is always
-named (the noto style) or left out (mirrored things, a cat's face beside a whole cat): the denoiser draws a blend of such long before it chooses.
+`compose.py`). What a caption leaves open (style, look, the tint of the background) is decided by the seed: each caption has bands for it
+(`seeds.py`). What neither a caption nor a seed decides is left out (mirrored things, a cat's face beside a whole cat): the denoiser draws a
+blend of such.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,17 +22,76 @@ import compose
 import numpy as np
 import plain
 import scenes
+import seeds
 from captions import Description
 from PIL import Image
+from seeds import FREE, Band
+from skimage import color
 
 ASPECTS = ("square", "landscape", "portrait", "square", "landscape", "square")
 CAPTIONS = 4
 KINDS = {"single": 0.36, "colour": 0.16, "pair": 0.2, "front": 0.12, "scene": 0.16}
-STYLES = {"3d": 0.45, "noto": 0.25, "flat": 0.15, "gradient": 0.15}
+STYLES = {"noto": 0.25, "3d": 0.4, "gradient": 0.15, "flat": 0.2}
 UNPAINTABLE = {"people", "faces", "fantasy"}
-OTHER_SHAPES = "noto"
+TINT = 9.0
+"""Colourfulness (CIE Lab) of the tint of a background, one standard deviation."""
 MEN_AND_WOMEN = {"doctor", "chef", "firefighter", "police officer", "superhero"}
+Composed = tuple[Image.Image, Description, list[str]]
+"""A picture, what it shows, and captions that it has besides those that follow from it."""
 PAIRED = ("animals", "animals", "food", "food", "travel", "plants", "people", "objects", "faces")
+
+
+@dataclass
+class Drawn:
+    """One picture (H, W, 3) uint8, its captions, and each caption's bands `(len(seeds.CHOICES), 2)`."""
+
+    picture: np.ndarray
+    captions: list[str]
+    bands: list[list[Band]]
+
+
+@dataclass
+class Choices:
+    """What is chosen for one picture besides what its captions say."""
+
+    style: str
+    tint: tuple[float, float]
+    """Of the background where no colour is named, in standard deviations."""
+    looks: tuple[int, int] = (0, 1)
+    """The first thing's sprite, among how many."""
+
+    def bands(self, caption: str, described: Description) -> list[Band]:
+        """The noise that goes with `caption`."""
+        number = list(STYLES).index(self.style)
+        style = FREE if captions.says_style(caption) else seeds.band(number, list(STYLES.values()))
+        at, among = self.looks
+        look = (
+            FREE if among == 1 or says_look(caption, described.things[0].concept.name) else seeds.band(at, [1] * among)
+        )
+        a, b = (
+            (FREE, FREE) if described.background or described.scene else [(quantile(u), quantile(u)) for u in self.tint]
+        )
+        return [style, look, a, b]
+
+
+def quantile(u: float) -> float:
+    """Of a standard normal deviate."""
+    return 0.5 * (1 + math.erf(u / math.sqrt(2)))
+
+
+def says_look(caption: str, name: str) -> bool:
+    """Whether a caption says which of several sprites of a thing is meant."""
+    return " skin" in caption or (
+        name in MEN_AND_WOMEN and bool({"woman", "man"} & set(caption.replace(",", "").split()))
+    )
+
+
+def tinted(w: int, h: int, tint: tuple[float, float]) -> Image.Image:
+    """A pale background: near white for small tints, smoothly more colourful for larger ones."""
+    a, b = (TINT * max(-2.2, min(2.2, u)) for u in tint)
+    light = 98 - 0.3 * math.hypot(a, b)
+    lab = np.array([[[light, a, b]]], np.float64)
+    return Image.new("RGB", (w, h), tuple(int(c) for c in (color.lab2rgb(lab)[0, 0] * 255).round()))
 
 
 class Varied:
@@ -49,70 +111,86 @@ class Varied:
         record = self.composer.records[i]
         return record["concept"] in MEN_AND_WOMEN or record["label"] == self.labels[record["concept"]]
 
-    def sprite(self, rng: random.Random, name: str, style: str) -> tuple[np.ndarray, int]:
-        """A sprite of `name` in `style`, and its number."""
-        i = rng.choice([i for i in self.composer.index[name, style] if self.known(i)])
-        return np.asarray(self.composer.sprites[i]), i
+    def sprite(self, rng: random.Random, name: str, chosen: Choices) -> tuple[np.ndarray, int]:
+        """A sprite of `name` in the chosen style, and its number. Notes which of the looks it is."""
+        fitting = [i for i in self.composer.index[name, chosen.style] if self.known(i)]
+        at = rng.randrange(len(fitting))
+        chosen.looks = at, len(fitting)
+        return np.asarray(self.composer.sprites[fitting[at]]), fitting[at]
 
-    def background(self, rng: random.Random, w: int, h: int, coloured: float) -> tuple[Image.Image, str]:
-        """White or one colour, and the colour's name where it isn't white."""
+    def background(
+        self, rng: random.Random, w: int, h: int, coloured: float, chosen: Choices
+    ) -> tuple[Image.Image, str]:
+        """One colour and its name, or a tint without one."""
         if rng.random() >= coloured:
-            return Image.new("RGB", (w, h), "white"), ""
-        colour = rng.choice(list(scenes.COLOURS))
-        return Image.fromarray(scenes.plain(rng, w, h, colour)), colour
+            return tinted(w, h, chosen.tint), ""
+        colour = rng.choices(list(scenes.COLOURS), [3 if c == "white" else 1 for c in scenes.COLOURS])[0]
+        return Image.fromarray(scenes.plain(rng, w, h, colour)) if colour != "white" else Image.new(
+            "RGB", (w, h), "white"
+        ), colour
 
-    def draw(self, rng: random.Random, name: str, aspect: str) -> tuple[np.ndarray, list[str]]:
-        """One picture (H, W, 3) uint8 with `name` in it, and its captions."""
-        w, h = compose.ASPECTS[aspect]
-        spots = compose.SPOTS[aspect]
+    def draw(self, rng: random.Random, name: str, aspect: str) -> Drawn:
+        """One picture with `name` in it."""
         kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
-        style = rng.choices(list(STYLES), list(STYLES.values()))[0]
         if kind == "colour" and name not in self.paintable:
             kind = "pair"
         if kind == "front" and self.composer.known[name].group not in compose.ANIMATE:
             kind = "single"
-        sprite, i = self.sprite(rng, name, style)
-        style, thing = self.composer.records[i]["style"], self.composer.thing(i)
-        if kind == "scene":
-            scene, time = rng.choice(list(scenes.SCENES)), rng.choices(list(scenes.SKIES), (3, 2, 1.4))[0]
-            canvas = Image.fromarray(scenes.render(scenes.SCENES[scene](rng, w, h, time), w, h))
-            sky = self.composer.known[name].group in compose.SKY_GROUPS
-            compose.paste(canvas, sprite, *spots["centre" if sky else "scene"])
-            what = Description((thing,), style, "", scene, time)
-            return np.asarray(canvas), [captions.caption(what, rng) for _ in range(CAPTIONS)]
-        if kind == "front":
-            other = rng.choice(self.by_group[rng.choices(list(captions.ACTIONS), (6, 2, 2, 1))[0]])
-            second, j = self.sprite(rng, other, style)
-            canvas, back = self.background(rng, w, h, 0.4)
-            compose.paste(canvas, sprite, *spots["behind"])
-            compose.paste(canvas, second, *spots["front"])
-            what = Description((thing, self.composer.thing(j)), style, back, in_front=True)
-            return np.asarray(canvas), [captions.caption(what, rng) for _ in range(CAPTIONS)]
-        if kind == "pair":
-            other = rng.choice([n for n in self.by_group[rng.choice(PAIRED)] if n != name])
-            second, j = self.sprite(rng, other, style)
-            canvas, back = self.background(rng, w, h, 0.3)
-            compose.paste(canvas, sprite, *spots["first"])
-            compose.paste(canvas, second, *spots["second"])
-            what = Description((thing, self.composer.thing(j)), style, back)
-            bare = [f"{captions.article(name)} and {captions.article(other)}", f"{name} and {other}"]
-            said = [captions.caption(what, rng) for _ in range(CAPTIONS)]
-            return np.asarray(canvas), said if back or style == OTHER_SHAPES else [*bare, *said[2:]]
-        if kind == "colour":
-            colour = rng.choice(list(scenes.COLOURS))
-            canvas, back = self.background(rng, w, h, 0.15)
-            compose.paste(canvas, compose.recolour(sprite, colour), *spots["centre"])
-            what = Description((self.composer.thing(i, colour),), style, back)
-            said = [captions.caption(what, rng) for _ in range(CAPTIONS)]
-            bare = f"{captions.article(f'{colour} {name}')} on a {back or 'white'} background"
-            return np.asarray(canvas), [bare, captions.article(f"{colour} {name}") if not back else bare, *said[2:]]
-        canvas, back = self.background(rng, w, h, 0.5)
-        compose.paste(canvas, sprite, *spots["centre"])
-        what = Description((thing,), style, back)
-        said = [captions.caption(what, rng) for _ in range(CAPTIONS)]
-        if back:
-            return np.asarray(canvas), [f"{captions.article(name)} on a {back} background", *said[1:]]
-        return np.asarray(canvas), said if style == OTHER_SHAPES else [name, captions.article(name), *said[2:]]
+        chosen = Choices(rng.choices(list(STYLES), list(STYLES.values()))[0], (rng.gauss(0, 1), rng.gauss(0, 1)))
+        picture, described, bare = getattr(self, kind)(rng, name, aspect, chosen)
+        said = [captions.caption(described, rng, STYLES) for _ in range(CAPTIONS)]
+        said[: len(bare)] = bare
+        return Drawn(np.asarray(picture), said, [chosen.bands(caption, described) for caption in said])
+
+    def single(self, rng: random.Random, name: str, aspect: str, chosen: Choices) -> Composed:
+        """One thing on a background."""
+        sprite, i = self.sprite(rng, name, chosen)
+        canvas, back = self.background(rng, *compose.ASPECTS[aspect], 0.45, chosen)
+        compose.paste(canvas, sprite, *compose.SPOTS[aspect]["centre"])
+        bare = [f"{captions.article(name)} on a {back} background"] if back else [name, captions.article(name)]
+        return canvas, Description((self.composer.thing(i),), chosen.style, back), bare
+
+    def colour(self, rng: random.Random, name: str, aspect: str, chosen: Choices) -> Composed:
+        """One thing, painted."""
+        colour = rng.choice(list(scenes.COLOURS))
+        sprite, i = self.sprite(rng, name, chosen)
+        canvas, back = self.background(rng, *compose.ASPECTS[aspect], 0.4, chosen)
+        compose.paste(canvas, compose.recolour(sprite, colour), *compose.SPOTS[aspect]["centre"])
+        where = f" on a {back} background" if back else ""
+        bare = [f"{captions.article(f'{colour} {name}')}{where}"]
+        return canvas, Description((self.composer.thing(i, colour),), chosen.style, back), bare
+
+    def pair(self, rng: random.Random, name: str, aspect: str, chosen: Choices) -> Composed:
+        """Two things side by side."""
+        other = rng.choice([n for n in self.by_group[rng.choice(PAIRED)] if n != name])
+        second, j = self.sprite(rng, other, chosen)
+        sprite, i = self.sprite(rng, name, chosen)
+        canvas, back = self.background(rng, *compose.ASPECTS[aspect], 0.3, chosen)
+        compose.paste(canvas, sprite, *compose.SPOTS[aspect]["first"])
+        compose.paste(canvas, second, *compose.SPOTS[aspect]["second"])
+        bare = [] if back else [f"{captions.article(name)} and {captions.article(other)}", f"{name} and {other}"]
+        return canvas, Description((self.composer.thing(i), self.composer.thing(j)), chosen.style, back), bare
+
+    def front(self, rng: random.Random, name: str, aspect: str, chosen: Choices) -> Composed:
+        """A small thing in front of an animal or a person."""
+        other = rng.choice(self.by_group[rng.choices(list(captions.ACTIONS), (6, 2, 2, 1))[0]])
+        second, j = self.sprite(rng, other, chosen)
+        sprite, i = self.sprite(rng, name, chosen)
+        canvas, back = self.background(rng, *compose.ASPECTS[aspect], 0.35, chosen)
+        compose.paste(canvas, sprite, *compose.SPOTS[aspect]["behind"])
+        compose.paste(canvas, second, *compose.SPOTS[aspect]["front"])
+        described = Description((self.composer.thing(i), self.composer.thing(j)), chosen.style, back, in_front=True)
+        return canvas, described, []
+
+    def scene(self, rng: random.Random, name: str, aspect: str, chosen: Choices) -> Composed:
+        """One thing in a drawn place."""
+        w, h = compose.ASPECTS[aspect]
+        scene, time = rng.choice(list(scenes.SCENES)), rng.choices(list(scenes.SKIES), (3, 2, 1.4))[0]
+        sprite, i = self.sprite(rng, name, chosen)
+        canvas = Image.fromarray(scenes.render(scenes.SCENES[scene](rng, w, h, time), w, h))
+        sky = self.composer.known[name].group in compose.SKY_GROUPS
+        compose.paste(canvas, sprite, *compose.SPOTS[aspect]["centre" if sky else "scene"])
+        return canvas, Description((self.composer.thing(i),), chosen.style, "", scene, time), []
 
 
 def shard(number: int, packages: Path, data: Path, out: Path, size: int) -> str:
@@ -126,7 +204,12 @@ def shard(number: int, packages: Path, data: Path, out: Path, size: int) -> str:
     drawn = [varied.draw(rng, name, aspect) for name in names[:size]]
     file = out / f"shard-{number:03d}.npz"
     partial_file = file.with_suffix(".tmp.npz")
-    np.savez(partial_file, pictures=np.stack([p for p, _ in drawn]), captions=np.array([c for _, c in drawn]))
+    np.savez(
+        partial_file,
+        pictures=np.stack([d.picture for d in drawn]),
+        captions=np.array([d.captions for d in drawn]),
+        bands=np.array([d.bands for d in drawn], np.float32),
+    )
     partial_file.rename(file)
     return f"{file.name}: {size} pictures, {aspect}"
 

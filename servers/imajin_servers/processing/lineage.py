@@ -25,7 +25,6 @@ from imajin_servers.runtime.errors import InvalidArgument
 from imajin_servers.runtime.marking import Place
 
 if TYPE_CHECKING:
-    from imajin_servers.processing.picture import Picture
     from imajin_servers.runtime.decoding.decode import Source
 
 ID_DIGITS = 8
@@ -65,38 +64,18 @@ class Lineage:
         return replace(file, data=data, credentials=Attached(self.seal.settings.manifests, content_id, omission))
 
 
-def finished(
-    image: Image.Image,
-    picture: Picture,
-    part: tuple[float, float, float, float],
-    recipe: Recipe,
-    encoders: Encoders,
-    actions: Sequence[str],
-) -> Encoded:
-    """`image`, made of `part` (left, top, width, height) of `picture` by `actions`, encoded.
-
-    Marked and signed where the picture was generated.
-    """
-    if picture.lineage is None:
-        return encode(image, recipe, encoders)
-    left, top, width, height = part
-    whole = marking.place_in(picture.width, picture.height)
-    place = whole.cut(left, top, image.width / width, image.height / height)
-    return picture.lineage.finished(image, place, recipe, encoders, actions)
-
-
-def of(picture: Picture, said: Provenance, seal: Seal) -> Lineage | None:
-    """The lineage of `picture`; None for an image that no model made, as far as anyone says.
+def of(source: Source, pixels: Image.Image, said: Provenance, seal: Seal) -> Lineage | None:
+    """The lineage of `source`, decoded to `pixels`; None for an image that no model made, as far as anyone says.
 
     Raises InvalidArgument for a manifest that does not go with the bare pixels that it came with.
     """
-    known = by_what_is_said(picture.source, said, seal)
+    known = by_what_is_said(source, said, seal)
     if known is not None or not (seal.settings.marks and seal.settings.detect_marks):
         return known
-    found = marking.detect(picture.pixels)
+    found = marking.detect(pixels)
     if found is None:
         return None
-    return by_what_is_said(picture.source, Provenance(generated=True, content_id=found.content_id), seal)
+    return by_what_is_said(source, Provenance(generated=True, content_id=found.content_id), seal)
 
 
 def by_what_is_said(source: Source, said: Provenance, seal: Seal) -> Lineage | None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from imajin_servers.processing import metrics
+from imajin_servers.processing.lineage import Lineage
 from imajin_servers.runtime.decoding.decode import Source, decode
-
-if TYPE_CHECKING:
-    from imajin_servers.processing.lineage import Lineage
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from PIL import Image
 
 from imajin_servers.processing.crop import Cut
 from imajin_servers.processing.encode import Encoded, Recipe, encode
-from imajin_servers.processing.lineage import finished
 from imajin_servers.processing.picture import Picture
 from imajin_servers.processing.resize import resize
 from imajin_servers.processing.settings import Encoders
 from imajin_servers.processing.work import Bench
+from imajin_servers.runtime import marking
 
 Marks = Callable[[Image.Image], Image.Image]
 """Draws text or a mark over an image."""
@@ -32,6 +32,26 @@ class Work(Protocol):
     def do(self, picture: Picture, encoders: Encoders) -> Encoded:
         """Makes the file; runs in a thread."""
         ...
+
+
+def finished(
+    image: Image.Image,
+    picture: Picture,
+    part: tuple[float, float, float, float],
+    recipe: Recipe,
+    encoders: Encoders,
+    actions: Sequence[str],
+) -> Encoded:
+    """`image`, made of `part` (left, top, width, height) of `picture` by `actions`, encoded.
+
+    Marked and signed where the picture was generated.
+    """
+    if picture.lineage is None:
+        return encode(image, recipe, encoders)
+    left, top, width, height = part
+    whole = marking.place_in(picture.width, picture.height)
+    place = whole.cut(left, top, image.width / width, image.height / height)
+    return picture.lineage.finished(image, place, recipe, encoders, actions)
 
 
 @dataclass(frozen=True)

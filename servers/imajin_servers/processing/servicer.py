@@ -209,7 +209,11 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
         """What is known of the making of `picture`; for a thread."""
         said = getattr(spec, "provenance", None)
         # Calls that make no files take none.
-        return lineage.of(picture, Provenance.from_proto(said), self.seal) if said is not None else None
+        return (
+            lineage.of(picture.source, picture.pixels, Provenance.from_proto(said), self.seal)
+            if said is not None
+            else None
+        )
 
     async def focus(self, call: Opened[Any], point: image_pb2.Point | None) -> Focus:
         """The focal point: given or found."""

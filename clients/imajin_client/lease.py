@@ -20,6 +20,9 @@ from imajin_client.calls import Wire, cancel
 from imajin_client.errors import ImajinError, LeaseLost, Unavailable
 from imajin_client.names import word
 
+ENDED_DURING_A_WRITE = "Internal error from Core"
+"""What grpc.aio says in place of the server's status where a call ends while this side writes to it: asking again brings that."""
+
 OnWaiting = Callable[[int, int], None]
 """Called with the place in the line (1 is next) and the bytes free now."""
 
@@ -76,6 +79,7 @@ class AsyncLease:
         self._resizing: asyncio.Future[None] | None = None
         self._owner: asyncio.Task[object] | None = None
         self._struck = False
+        self._asked_again = False
         self._releasing = False
         self._unanswered: deque[float] = deque()
         self._watchdog: asyncio.Timeout | None = None
@@ -185,6 +189,9 @@ class AsyncLease:
                 self._lose(found.message)
                 return True
             if not self.lease_id:
+                if error.details() == ENDED_DURING_A_WRITE and not self._asked_again:
+                    self._asked_again = True
+                    return False
                 raise found from None
             if not isinstance(found, Unavailable):
                 self._refuse_resize(found)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
 
 from imajin_client import AsyncClient, Client, errors
@@ -90,6 +91,23 @@ async def test_a_lease_is_asked_for_kept_and_given_back(told: Told, wire: Any, c
     assert told.streams[0][-1] == "release"
     with pytest.raises(errors.LeaseLost):
         lease.check()
+
+
+async def test_an_end_that_races_with_the_first_write_is_asked_about_again(doubles: Any, client: AsyncClient) -> None:
+    asked = []
+
+    def answer(requests: Any, context: Any) -> Iterator[Any]:
+        asked.append(next(requests).WhichOneof("message"))
+        if len(asked) == 1:  # as grpc.aio names such an end
+            context.abort(grpc.StatusCode.INTERNAL, "Internal error from Core")
+        context.abort(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
+        yield
+
+    doubles.answers["HoldLease"] = answer
+    with pytest.raises(errors.Unavailable):
+        async with client.vram.lease(gib=1):
+            pass
+    assert asked == ["acquire", "acquire"]
 
 
 async def test_a_refused_lease_raises_and_runs_no_block(doubles: Any, client: AsyncClient) -> None:

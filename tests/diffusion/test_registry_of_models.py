@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,16 @@ def test_the_size_of_the_weights_is_known_before_loading() -> None:
     assert 0.95 < expected / actual <= 1.05
     halved = loading.known_weight_bytes(entry.model_copy(update={"dtype": "float16"}), cpu)
     assert halved < 0.6 * expected
+
+
+def test_settings_that_make_no_sense_end_the_server_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "imajin.toml").write_text(
+        f'[[diffusion.models]]\nname = "mine"\nsource = "{EMBEDDED}"\nstep_cache = 0.1\n'
+    )
+    anywhere = {"IMAJIN_DIFFUSION_ADDRESS": "127.0.0.1:0", "IMAJIN_DIFFUSION_METRICS_ADDRESS": "127.0.0.1:0"}
+    environment = {**os.environ, **anywhere, "IMAJIN_CONFIG": str(tmp_path / "imajin.toml")}
+    command = [sys.executable, "-m", "imajin_servers.diffusion"]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2
+    assert "imajin diffusion: bad settings: the model 'mine' can't have step_cache" in ended.stderr
+    assert "Traceback" not in ended.stderr

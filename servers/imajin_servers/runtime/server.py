@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -82,7 +82,12 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
         )
         return 3
     with metrics.served(settings.metrics_address):
-        async with build(settings, lifetime) as services:
+        async with AsyncExitStack() as held:
+            try:
+                services = await held.enter_async_context(build(settings, lifetime))
+            except ValueError as error:
+                print(f"imajin {name}: bad settings: {error}", file=sys.stderr)
+                return 2
             states = health.aio.HealthServicer()
             health_pb2_grpc.add_HealthServicer_to_server(states, server)
             for service in services:

@@ -193,7 +193,7 @@ def derivatives(base: Image.Image, seal: Seal) -> list[list[object]]:
     def make(*, with_credentials: bool) -> int:
         picture = decoded(source)
         if with_credentials:
-            picture = Picture(picture.pixels, source, lineage.of(picture, said, seal))
+            picture = Picture(picture.pixels, source, lineage.of(source, picture.pixels, said, seal))
         total = 0
         for width in (320, 640, 1024, 1536):
             work = Resized(width, round(width * 2 / 3), Recipe("webp", 82))

@@ -91,13 +91,16 @@ def sheet(vae: AutoencoderTiny, x: Tensor, file: Path) -> float:
     return float(psnr(y, x).mean())
 
 
-def save(vae: AutoencoderTiny, out: Path) -> None:
+def save(vae: AutoencoderTiny, optimizers: list[torch.optim.Optimizer], step: int, out: Path) -> None:
     """Write the checkpoint beside and move it in place, so that a reader never sees half a file."""
     new = out.with_name(out.name + ".new")
     vae.save_pretrained(new)
     out.mkdir(parents=True, exist_ok=True)
     for part in new.iterdir():
         part.replace(out / part.name)
+    state = {"vae": vae.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step}
+    torch.save(state, out / "state.new")
+    (out / "state.new").replace(out / "state.pt")
 
 
 def create_optimizers(model: torch.nn.Module, lr: float) -> list[torch.optim.Optimizer]:
@@ -114,7 +117,7 @@ def create_optimizers(model: torch.nn.Module, lr: float) -> list[torch.optim.Opt
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train for `args.minutes`, saving every `args.save_minutes`."""
+    """Train for `args.steps` steps, saving every `args.save_minutes`; a broken-off run goes on from there."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     random.seed(args.seed)
@@ -125,10 +128,18 @@ def train(args: argparse.Namespace) -> None:
     optimizers = create_optimizers(trained, args.lr)
     peaks = [group["lr"] for o in optimizers for group in o.param_groups]
     crops = Crops(args.shards, args.crop)
+    began_at = step = 0
+    state_file = args.out / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, map_location=args.device)
+        vae.load_state_dict(state["vae"])
+        for optimizer, saved_state in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved_state)
+        began_at = step = state["step"]
     start = saved = time.time()
-    step, mean = 0, 0.0
-    while (elapsed := time.time() - start) < args.minutes * 60:
-        done = elapsed / (args.minutes * 60)
+    mean = 0.0
+    while step < args.steps:
+        done = step / args.steps
         for peak, group in zip(peaks, (g for o in optimizers for g in o.param_groups), strict=True):
             group["lr"] = peak * min(1, (step + 1) / 50) * max(0.05, 1 - done)
         x = crops.batch(args.batch).to(args.device, memory_format=torch.channels_last)
@@ -147,18 +158,19 @@ def train(args: argparse.Namespace) -> None:
             optimizer.step()
         step += 1
         now = float(psnr(y.detach(), x).mean())
-        mean = now if step == 1 else 0.99 * mean + 0.01 * now
+        mean = now if step == began_at + 1 else 0.99 * mean + 0.01 * now
         if step % 200 == 0:
+            elapsed = time.time() - start
             print(
-                f"{step} {elapsed:.0f}s psnr {mean:.2f} dB  {step * args.batch * args.crop**2 / 65536 / elapsed:.1f} pictures/s",
+                f"{step} {elapsed:.0f}s psnr {mean:.2f} dB  {(step - began_at) * args.batch * args.crop**2 / 65536 / elapsed:.1f} pictures/s",
                 flush=True,
             )
         if step % 1000 == 0:
             crops.reload()
         if time.time() - saved > args.save_minutes * 60:
-            save(vae, args.out)
+            save(vae, optimizers, step, args.out)
             saved = time.time()
-    save(vae, args.out)
+    save(vae, optimizers, step, args.out)
     squares = [p[:8] for p in crops.pictures if p.shape[1:3] == (256, 256)] or [
         p[:8, :192, :192] for p in crops.pictures
     ]
@@ -175,7 +187,7 @@ def main() -> None:
     parser.add_argument("--shards", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--init", default="", help="checkpoint to go on from")
-    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--save-minutes", type=float, default=2)
     parser.add_argument("--batch", type=int, default=5)
     parser.add_argument("--crop", type=int, default=128, help="pixels, a multiple of 16")

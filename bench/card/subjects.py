@@ -1,4 +1,4 @@
-"""What bench/gpu.py draws with: real architectures with random weights, without text encoders. The bench gives embeddings."""
+"""What is drawn with: real architectures with random weights, without text encoders. Embeddings are made up."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
+from card.scale import Scale
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise
 from imajin_servers.diffusion.pipelines.flux import StepwiseFlux
@@ -96,20 +97,19 @@ class Subject(ABC):
     pipe: Any
     stepwise: Stepwise
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, tiny: bool) -> None:
-        self.device = device
-        self.dtype = dtype
+    def __init__(self, scale: Scale) -> None:
+        self.scale = scale
         torch.manual_seed(0)
-        torch.set_default_dtype(dtype)
-        with torch.device(device):
-            self.build(tiny)
+        torch.set_default_dtype(scale.dtype)
+        with torch.device(scale.device):
+            self.build()
         torch.set_default_dtype(torch.float32)
         for part in (self.denoiser, self.pipe.vae):
             part.eval().requires_grad_(False)
         self.pipe.set_progress_bar_config(disable=True)
 
     @abstractmethod
-    def build(self, tiny: bool) -> None:
+    def build(self) -> None:
         """Makes the pipeline and takes it apart."""
 
     @property
@@ -120,7 +120,7 @@ class Subject(ABC):
     def made(self, seed: int) -> Callable[..., torch.Tensor]:
         """Draws embeddings."""
         pick = torch.Generator("cpu").manual_seed(1000 + seed)
-        return lambda *shape: torch.randn(*shape, generator=pick).to(self.device, self.dtype)
+        return lambda *shape: torch.randn(*shape, generator=pick).to(self.scale.device, self.scale.dtype)
 
     @abstractmethod
     def embeddings(self, seed: int) -> dict[str, torch.Tensor]:
@@ -154,15 +154,15 @@ class XL(Subject):
     guidance = 5.0
     tokens = 77
 
-    def build(self, tiny: bool) -> None:
+    def build(self) -> None:
         """Makes the pipeline and takes it apart."""
         self.pipe = StableDiffusionXLPipeline(
-            vae=AutoencoderKL(**(TINY_BLOCKS if tiny else BLOCKS), **XL_LATENTS),
+            vae=AutoencoderKL(**(TINY_BLOCKS if self.scale.tiny else BLOCKS), **XL_LATENTS),
             text_encoder=None,
             text_encoder_2=None,
             tokenizer=None,
             tokenizer_2=None,
-            unet=UNet2DConditionModel(**(TINY_UNET if tiny else UNET)),
+            unet=UNet2DConditionModel(**(TINY_UNET if self.scale.tiny else UNET)),
             scheduler=EulerDiscreteScheduler(
                 beta_start=0.00085,
                 beta_end=0.012,
@@ -206,15 +206,15 @@ class Flux(Subject):
     guidance = 3.5
     tokens = 512
 
-    def build(self, tiny: bool) -> None:
+    def build(self) -> None:
         """Makes the pipeline and takes it apart."""
         self.pipe = FluxPipeline(
-            vae=AutoencoderKL(**(TINY_BLOCKS if tiny else BLOCKS), **FLUX_LATENTS),
+            vae=AutoencoderKL(**(TINY_BLOCKS if self.scale.tiny else BLOCKS), **FLUX_LATENTS),
             text_encoder=None,
             text_encoder_2=None,
             tokenizer=None,
             tokenizer_2=None,
-            transformer=FluxTransformer2DModel(**(TINY_TRANSFORMER if tiny else TRANSFORMER)),
+            transformer=FluxTransformer2DModel(**(TINY_TRANSFORMER if self.scale.tiny else TRANSFORMER)),
             scheduler=FlowMatchEulerDiscreteScheduler(**SHIFTED),
         )
         self.flux = self.stepwise = StepwiseFlux(self.pipe)
@@ -230,7 +230,7 @@ class Flux(Subject):
     def begun(self, order: Order) -> Run:
         """A run before its first step."""
         said = self.embeddings(order.seed)
-        places = torch.zeros(self.tokens, 3, device=self.device, dtype=self.dtype)
+        places = torch.zeros(self.tokens, 3, device=self.scale.device, dtype=self.scale.dtype)
         conditioning = self.flux.conditioning(order, said["prompt_embeds"], said["pooled_prompt_embeds"], places)
         return self.flux.start(order, conditioning)
 

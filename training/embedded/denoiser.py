@@ -298,7 +298,11 @@ def main() -> None:
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--peers", type=Path, help="folder in which workers with different seeds average their weights")
     parser.add_argument("--meet-every", type=int, default=25, help="steps between two averages")
-    parser.add_argument("--compile", action="store_true", help="torch.compile: 1.2 times the speed on a core, after a minute for each aspect")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile: 1.2 times the speed on a core, after a minute for each aspect",
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)

@@ -15,6 +15,9 @@ from imajin_servers.runtime.errors import ImajinError
 
 DOMAIN = "imajin"
 STATUS_DETAILS = "grpc-status-details-bin"
+ENDED_DURING_A_WRITE = "Internal error from Core"
+"""What grpc.aio says in place of the server's status where a call ends while this side writes to it
+(https://github.com/grpc/grpc/issues/36066)."""
 
 log = structlog.get_logger()
 

@@ -55,6 +55,19 @@ class LeaseClient:
             ttl=None if ttl is None else timedelta(seconds=ttl),
             group=group,
         )
+        try:
+            try:
+                return await self.hold(ask, on_waiting)
+            except grpc.aio.AioRpcError as error:
+                if error.details() != status.ENDED_DURING_A_WRITE:
+                    raise
+            # The server's reason comes with the answer to a second try.
+            return await self.hold(ask, on_waiting)
+        except grpc.aio.AioRpcError as error:
+            raise status.from_call(error, "vram") from None
+
+    async def hold(self, ask: pb.Acquire, on_waiting: OnWaiting | None) -> HeldLease:
+        """Asks once, on a stream of its own. Raises AioRpcError as it comes."""
         call = self.stub.HoldLease()
         # A task of its own: grpc cancels the whole call when a read of it is cancelled, and then nothing can be withdrawn.
         asked = asyncio.Event()
@@ -76,14 +89,11 @@ async def grant(call: Call, ask: pb.Acquire, asked: asyncio.Event, on_waiting: O
     with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
         await call.write(pb.HoldLeaseRequest(acquire=ask))
     asked.set()
-    try:
-        while (answer := await read(call)) is not None:
-            if answer.HasField("granted"):
-                return answer.granted
-            if answer.HasField("waiting"):
-                tell(on_waiting, answer.waiting)
-    except grpc.aio.AioRpcError as error:
-        raise status.from_call(error, "vram") from None
+    while (answer := await read(call)) is not None:
+        if answer.HasField("granted"):
+            return answer.granted
+        if answer.HasField("waiting"):
+            tell(on_waiting, answer.waiting)
     raise ServerUnavailable("the vram server ended the call", metadata={"server": "vram"})
 
 

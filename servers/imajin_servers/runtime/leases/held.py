@@ -167,6 +167,9 @@ class HeldLease:
                 if self.hear(answer):
                     return True
         except grpc.aio.AioRpcError as error:
+            if error.details() == status.ENDED_DURING_A_WRITE:
+                # Taking the lease up again brings the server's reason; what was asked for is asked for again with it.
+                return False
             mapped = status.from_call(error, "vram")
             if isinstance(mapped, LeaseLost):
                 self.lose(mapped.message)

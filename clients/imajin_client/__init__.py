@@ -14,16 +14,16 @@ from imajin_client.credentials import Manifest, Mark, Verification
 from imajin_client.describing import Classification, Description, Prompt, Reasoning
 from imajin_client.drawing import TextOverlay, Watermark
 from imajin_client.errors import ImajinError
-from imajin_client.generating import Model
 from imajin_client.health import Health
 from imajin_client.images import Image
 from imajin_client.job import ImageReady, Job, JobImage
 from imajin_client.lease import AsyncLease, Revoke
+from imajin_client.model import Model
+from imajin_client.processed import Crop, Derivatives, Family, FocalPoint, Page, PageOptions, Processed
 from imajin_client.progress import Preview, Progress
 from imajin_client.sizing import Plan
 from imajin_client.sync import Client, Lease
 from imajin_client.vram import Cards, Device, LeaseInfo
-from imajin_client.working import Crop, Derivatives, Family, FocalPoint, Page, PageOptions, Processed
 
 __all__ = [
     "AsyncClient",

@@ -111,6 +111,13 @@ class Wire:
             await channel.close()
 
 
+class Calls:
+    """Base of every face of the client: calls that go over the channels of one suite."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+
 def cancel(call: OneAnswer[T] | ManyAnswers[T]) -> None:
     """Cancels `call`; nothing happens to one that is over. The stubs don't know that calls are RpcContexts."""
     context: grpc.aio.RpcContext = call

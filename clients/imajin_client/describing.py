@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from imajin.common.v1 import model_pb2
 from imajin.prompt.v1 import prompt_pb2
+from imajin_client.calls import Calls, Stream
 from imajin_client.names import word
 
 
@@ -236,3 +237,32 @@ def event(answer: prompt_pb2.StreamAnalyzeContextResponse) -> DescribeEvent | No
         case "result":
             return Description.from_proto(answer.result)
     return None
+
+
+class Describing(Calls):
+    """What the client asks the prompt server."""
+
+    async def describe(
+        self, description: str, *, timeout: float | None = 300, **options: Unpack[DescribeOptions]
+    ) -> Description:
+        """Turns a description into prompts: classification by rules, then reasoning. Raises LlmTimeout, LlmFailed."""
+        asked = request(prompt_pb2.AnalyzeContextRequest, description, **options)
+        call = self._wire.prompt.AnalyzeContext(asked, timeout=timeout)
+        return Description.from_proto(await self._wire.one("prompt", call))
+
+    def describe_stream(
+        self, description: str, *, timeout: float | None = 300, **options: Unpack[DescribeOptions]
+    ) -> Stream[DescribeEvent]:
+        """The same as it happens: Classification, Reasoning and Prompt events, then the whole Description."""
+        asked = request(prompt_pb2.StreamAnalyzeContextRequest, description, **options)
+        return Stream(self._describe_stream(asked, timeout))
+
+    async def _describe_stream(
+        self, asked: prompt_pb2.StreamAnalyzeContextRequest, timeout: float | None
+    ) -> AsyncGenerator[DescribeEvent, None]:
+        call = self._wire.prompt.StreamAnalyzeContext(asked, timeout=timeout)
+        async with self._wire.many("prompt", call) as answers:
+            async for answer in answers:
+                found = event(answer)
+                if found is not None:
+                    yield found

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Unpack
 
 from imajin.common.v1 import image_pb2
 from imajin.diffusion.v1 import diffusion_pb2
+from imajin_client.calls import Calls, Stream
 from imajin_client.drawing import DrawOptions, fields
 from imajin_client.errors import InvalidArgument, Violation
-from imajin_client.images import Upload
+from imajin_client.generating import GenerateEvent, events, finished
+from imajin_client.images import Image, ImageSource, Upload, messages, stencil, upload
+from imajin_client.progress import OnProgress
 
 MASK_BYTES = 1024 * 1024
 """What the contract takes of a mask."""
@@ -56,3 +61,51 @@ def encoded(mask: Upload) -> bytes:
     else:
         return mask.data
     raise InvalidArgument(f"mask: {problem}", violations=[Violation("mask", problem)])
+
+
+class Editing(Calls):
+    """What the client asks for an image drawn from another."""
+
+    async def edit(
+        self,
+        image: ImageSource,
+        prompt: str,
+        *,
+        mask: ImageSource | None = None,
+        timeout: float | None = 900,
+        on_progress: OnProgress | None = None,
+        **options: Unpack[EditOptions],
+    ) -> Image:
+        """Draws from an image: all of it anew, or where `mask` is white. Dropping the call ends the work."""
+        stream = self.edit_stream(image, prompt, mask=mask, timeout=timeout, **options)
+        return await finished(stream, on_progress, server="diffusion")
+
+    def edit_stream(
+        self,
+        image: ImageSource,
+        prompt: str,
+        *,
+        mask: ImageSource | None = None,
+        preview_interval: int = 0,
+        timeout: float | None = 900,
+        **options: Unpack[EditOptions],
+    ) -> Stream[GenerateEvent]:
+        """The same as it happens: Progress, a Preview every `preview_interval` steps (0: none), then the Image."""
+        return Stream(self._edit_stream(image, prompt, mask, preview_interval, timeout, options))
+
+    async def _edit_stream(
+        self,
+        image: ImageSource,
+        prompt: str,
+        mask: ImageSource | None,
+        preview_interval: int,
+        timeout: float | None,
+        options: EditOptions,
+    ) -> AsyncGenerator[GenerateEvent, None]:
+        where = await stencil(mask) if mask is not None else None
+        asked = spec(prompt, where, preview_interval=preview_interval, **options)
+        request = messages(diffusion_pb2.EditRequest, asked, await upload(image))
+        call = self._wire.diffusion.Edit(request, timeout=timeout)
+        async with self._wire.many("diffusion", call) as answers, aclosing(events(answers)) as heard:
+            async for event in heard:
+                yield event

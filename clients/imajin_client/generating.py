@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Unpack
 
-from imajin.common.v1 import drawing_pb2, image_pb2, model_pb2
+from imajin.common.v1 import image_pb2
 from imajin.diffusion.v1 import diffusion_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
+from imajin_client.calls import Calls, Stream
 from imajin_client.drawing import DrawOptions, fields
+from imajin_client.errors import Unavailable
 from imajin_client.images import Downloads, Image, Moderation
+from imajin_client.job import Job
+from imajin_client.model import Model
 from imajin_client.names import word
-from imajin_client.progress import Preview, Progress
+from imajin_client.progress import OnProgress, Preview, Progress
 
 GenerateEvent = Progress | Preview | Image
 """What `generate_stream` yields; the finished Image comes last."""
@@ -58,15 +63,6 @@ def request(
     )
 
 
-def batch_request(
-    prompt: str, *, sizes: Sequence[str], request_id: str = "", **options: Unpack[DrawOptions]
-) -> orchestrator_pb2.SubmitBatchSizesRequest:
-    """The contract's message of a batch with DrawOptions."""
-    return orchestrator_pb2.SubmitBatchSizesRequest(
-        prompt=prompt, sizes=list(sizes), request_id=request_id, **fields(**options)
-    )
-
-
 Answers = AsyncIterator[orchestrator_pb2.GenerateResponse] | AsyncIterator[diffusion_pb2.EditResponse]
 """What is heard of a generation or of an edit; the contract names their events alike."""
 
@@ -109,62 +105,69 @@ def image(result: orchestrator_pb2.GenerateResult | diffusion_pb2.GenerateResult
     )
 
 
-@dataclass(frozen=True)
-class Lora:
-    """An adapter of the registry."""
+async def finished(stream: Stream[GenerateEvent], on_progress: OnProgress | None, *, server: str) -> Image:
+    """The image that `stream` ends with. Raises Unavailable where `server` ends it without one."""
+    async with stream as events:
+        async for event in events:
+            if isinstance(event, Image):
+                return event
+            if isinstance(event, Progress) and on_progress is not None:
+                on_progress(event)
+    raise Unavailable("the drawing ended without an image", details={"server": server})
 
-    name: str
-    description: str
-    license: str
-    loaded: bool
-    """Whether it is in memory beside the model."""
 
+class Generating(Calls):
+    """What the client asks for one image."""
 
-@dataclass(frozen=True)
-class Model:
-    """A model of the registry."""
+    async def generate(
+        self,
+        prompt: str,
+        *,
+        timeout: float | None = 900,
+        on_progress: OnProgress | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Image:
+        """Makes one image, with its derivatives unless `skip_processing` is set. Dropping the call ends the work."""
+        stream = self.generate_stream(prompt, timeout=timeout, **options)
+        return await finished(stream, on_progress, server="orchestrator")
 
-    name: str
-    styles: tuple[str, ...]
-    description: str
-    source: str
-    """Repository or directory that it is loaded from."""
-    license: str
-    loaded: bool
-    weight_bytes: int
-    """0 while unknown."""
-    is_default: bool
-    default_steps: int
-    default_guidance_scale: float
-    base_sizes: tuple[tuple[int, int], ...]
-    """Sizes that it draws best, (width, height) in pixels."""
-    max_upscale: float
-    dtype: str
-    schedulers: tuple[str, ...] = ()
-    """Those that a call may choose; empty while the server can't know."""
-    loras: tuple[Lora, ...] = ()
-    """Adapters that a call may name."""
-    edits: bool = False
-    """Whether it draws from images."""
+    def generate_stream(
+        self,
+        prompt: str,
+        *,
+        preview_interval: int = 0,
+        timeout: float | None = 900,
+        **options: Unpack[GenerateOptions],
+    ) -> Stream[GenerateEvent]:
+        """The same as it happens: Progress, a Preview every `preview_interval` steps (0: none), then the Image."""
+        asked = request(prompt, preview_interval=preview_interval, **options)
+        return Stream(self._generate_stream(asked, timeout))
 
-    @classmethod
-    def from_proto(cls, model: diffusion_pb2.Model) -> Model:
-        """From the contract's message."""
-        return cls(
-            name=model.name,
-            styles=tuple(word(model_pb2.ModelStyle, style) for style in model.styles),
-            description=model.description,
-            source=model.source,
-            license=model.license,
-            loaded=model.loaded,
-            weight_bytes=model.weight_bytes,
-            is_default=model.is_default,
-            default_steps=model.default_steps,
-            default_guidance_scale=model.default_guidance_scale,
-            base_sizes=tuple((size.width, size.height) for size in model.base_sizes),
-            max_upscale=model.max_upscale,
-            dtype=model.dtype,
-            schedulers=tuple(word(drawing_pb2.Scheduler, scheduler) for scheduler in model.schedulers),
-            loras=tuple(Lora(lora.name, lora.description, lora.license, lora.loaded) for lora in model.loras),
-            edits=model.edits,
-        )
+    async def _generate_stream(
+        self, asked: orchestrator_pb2.GenerateRequest, timeout: float | None
+    ) -> AsyncGenerator[GenerateEvent, None]:
+        call = self._wire.orchestrator.Generate(asked, timeout=timeout)
+        async with self._wire.many("orchestrator", call) as answers, aclosing(events(answers)) as heard:
+            async for event in heard:
+                yield event
+
+    async def submit_generate(
+        self,
+        prompt: str,
+        *,
+        request_id: str = "",
+        preview_interval: int = 0,
+        timeout: float | None = 30,
+        **options: Unpack[GenerateOptions],
+    ) -> Job:
+        """Submits a generation as a job, which goes on without the caller. The same `request_id` and body give the same job."""
+        wanted = request(prompt, preview_interval=preview_interval, **options)
+        asked = orchestrator_pb2.SubmitGenerateRequest(generate=wanted, request_id=request_id)
+        call = self._wire.orchestrator.SubmitGenerate(asked, timeout=timeout)
+        answer = await self._wire.one("orchestrator", call)
+        return Job.submitted(answer.job_id, answer.status, "generate", prompt)
+
+    async def models(self, *, timeout: float | None = 30) -> list[Model]:
+        """The models of the registry, the default one first."""
+        call = self._wire.diffusion.ListModels(diffusion_pb2.ListModelsRequest(), timeout=timeout)
+        return [Model.from_proto(model) for model in (await self._wire.one("diffusion", call)).models]

@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, Union
+
+from google.protobuf.message import Message
 
 from imajin.common.v1 import finishing_pb2, image_pb2
 from imajin_client.errors import ImageInvalid, TransferBroken
@@ -17,6 +19,8 @@ from imajin_client.names import Format, value, word
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 CHUNK_BYTES = 512 * 1024
 """Fastest of the sizes measured; see docs/decisions/image-bytes.md."""
@@ -141,6 +145,13 @@ class Upload:
                 info=info if offset == 0 else None,
                 last=offset + CHUNK_BYTES >= len(self.data),
             )
+
+
+async def messages(kind: type[MessageT], spec: Message, picture: Upload) -> AsyncIterator[MessageT]:
+    """The messages of an upload, each a `kind`: the spec, then the image in chunks."""
+    yield kind(spec=spec)
+    for chunk in picture.chunks():
+        yield kind(chunk=chunk)
 
 
 async def upload(source: ImageSource) -> Upload:

@@ -13,8 +13,8 @@ from imajin_client import status
 from imajin_client.errors import ImajinError, JobCancelled
 from imajin_client.images import Moderation
 from imajin_client.names import FINAL, Format, JobStatus, word
+from imajin_client.processed import FocalPoint
 from imajin_client.progress import Preview, Progress
-from imajin_client.working import FocalPoint
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,15 @@ from contextlib import aclosing
 
 from imajin.common.v1 import image_pb2
 from imajin.job.v1 import job_pb2
-from imajin_client.calls import RETRY_SECONDS, Stream, Wire
+from imajin_client.calls import RETRY_SECONDS, Calls, Stream
 from imajin_client.errors import ImajinError, LlmFailed, Unavailable
 from imajin_client.images import Downloads, Image
 from imajin_client.job import Job, JobEvent, job_event
 from imajin_client.names import JobStatus, value, word
 
 
-class AsyncJobs:
+class AsyncJobs(Calls):
     """Jobs of the orchestrator."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
 
     async def get(self, job_id: str, *, timeout: float | None = 30) -> Job:
         """Reads a job. Raises JobNotFound."""

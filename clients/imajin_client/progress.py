@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -120,3 +121,7 @@ class Preview:
     def from_proto(cls, preview: image_pb2.Preview, sequence: int = 0) -> Preview:
         """From the contract's message."""
         return cls(preview.image_data, preview.info.width, preview.info.height, preview.step, sequence)
+
+
+OnProgress = Callable[[Progress], None]
+"""Called in the event loop with each progress event; must not block."""

@@ -1,10 +1,17 @@
-"""Named sizes, and the plan of a batch: which bases would be drawn, and which size is cut from which."""
+"""One picture in many sizes: the batch, its plan (which bases are drawn, which size is cut from which), and the named sizes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
+from imajin.common.v1 import model_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
+from imajin_client.calls import Calls
+from imajin_client.drawing import DrawOptions, fields
+from imajin_client.job import Job
+from imajin_client.names import Style, value
 
 
 @dataclass(frozen=True)
@@ -50,3 +57,39 @@ class Plan:
                 for crop in plan.crops
             ),
         )
+
+
+class Sizing(Calls):
+    """What the client asks about many sizes."""
+
+    async def batch_sizes(
+        self,
+        prompt: str,
+        *,
+        sizes: Sequence[str],
+        request_id: str = "",
+        timeout: float | None = 30,
+        **options: Unpack[DrawOptions],
+    ) -> Job:
+        """Submits one picture in many sizes, by name (`hero`) or `WxH`, cut from the fewest bases of one seed."""
+        request = orchestrator_pb2.SubmitBatchSizesRequest(
+            prompt=prompt, sizes=list(sizes), request_id=request_id, **fields(**options)
+        )
+        call = self._wire.orchestrator.SubmitBatchSizes(request, timeout=timeout)
+        answer = await self._wire.one("orchestrator", call)
+        return Job.submitted(answer.job_id, answer.status, "batch-sizes", prompt)
+
+    async def plan_sizes(
+        self, sizes: Sequence[str], *, model: str = "", style: Style | None = None, timeout: float | None = 30
+    ) -> Plan:
+        """Says which bases a batch would draw, and which size would be cut from which. Draws nothing."""
+        wanted = value(model_pb2.ModelStyle, style, "style")
+        request = orchestrator_pb2.PlanBatchSizesRequest(sizes=list(sizes), model=model, style=wanted)
+        call = self._wire.orchestrator.PlanBatchSizes(request, timeout=timeout)
+        return Plan.from_proto(await self._wire.one("orchestrator", call))
+
+    async def sizes(self, *, timeout: float | None = 30) -> dict[str, tuple[int, int]]:
+        """The named sizes that a batch knows: name to (width, height) in pixels."""
+        call = self._wire.orchestrator.ListSizes(orchestrator_pb2.ListSizesRequest(), timeout=timeout)
+        answer = await self._wire.one("orchestrator", call)
+        return {name: (answer.sizes[name].width, answer.sizes[name].height) for name in sorted(answer.sizes)}

@@ -17,6 +17,7 @@ from imajin_client.errors import Cancelled
 P = ParamSpec("P")
 T = TypeVar("T")
 TwinT = TypeVar("TwinT")
+TargetT = TypeVar("TargetT", covariant=True)
 
 
 LETTING_GO_SECONDS = 6.0
@@ -86,10 +87,10 @@ def pass_on(outcome: Future[T], task: asyncio.Task[T]) -> None:
         outcome.set_result(task.result())
 
 
-class Twin(Generic[TwinT]):
+class Twin(Generic[TargetT]):
     """Base of the blocking faces: the coroutine face behind it, and the loop that this one runs in."""
 
-    def __init__(self, portal: Portal, target: TwinT) -> None:
+    def __init__(self, portal: Portal, target: TargetT) -> None:
         self._portal = portal
         self._target = target
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from imajin.vram.v1 import vram_lease_pb2
-from imajin_client.calls import RETRY_SECONDS, Stream, Wire
+from imajin_client.calls import RETRY_SECONDS, Calls, Stream
 from imajin_client.errors import Unavailable
 from imajin_client.job import moment
 from imajin_client.lease import GIB, AsyncLease, OnWaiting
@@ -65,11 +65,8 @@ class Cards:
     leases: tuple[LeaseInfo, ...]
 
 
-class AsyncVram:
+class AsyncVram(Calls):
     """The vram server: cards and leases."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
 
     async def devices(self, *, timeout: float | None = 30) -> list[Device]:
         """The cards of the host."""

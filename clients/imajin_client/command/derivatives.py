@@ -13,7 +13,7 @@ from imajin_client.command.bars import bars
 from imajin_client.command.files import read_image
 from imajin_client.command.running import run
 from imajin_client.names import Format
-from imajin_client.working import Derivatives, PageOptions
+from imajin_client.processed import Derivatives, PageOptions
 
 SNIPPET = "snippet.html"
 

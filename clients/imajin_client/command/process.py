@@ -15,7 +15,7 @@ from imajin_client.command.following import file_name
 from imajin_client.command.running import run
 from imajin_client.images import Image, ImageSource
 from imajin_client.names import Format, Operation
-from imajin_client.working import FocalPoint, Processed
+from imajin_client.processed import FocalPoint, Processed
 
 NumberT = TypeVar("NumberT", int, float)
 

@@ -1,17 +1,13 @@
-"""From an image to images: what the processing server finds and makes."""
+"""What the processing server finds in an image, and makes of it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from imajin.common.v1 import image_pb2
 from imajin.processing.v1 import page_pb2, processing_pb2
-from imajin_client.images import Downloads, Image, Upload
+from imajin_client.images import Downloads, Image
 from imajin_client.names import word
-
-MessageT = TypeVar("MessageT")
 
 
 @dataclass(frozen=True)
@@ -158,20 +154,8 @@ class Processed:
     @classmethod
     def from_proto(cls, result: processing_pb2.ProcessResult, downloads: Downloads) -> Processed:
         """From the contract's message and the bytes that came before it."""
-        main = None
-        if result.format:
-            data, _ = downloads.take(result.image_index)
-            main = Image(
-                data,
-                word(image_pb2.ImageFormat, result.format),
-                result.width,
-                result.height,
-                quality=result.quality,
-                file_name=result.file_name,
-                score=result.score,
-            )
         return cls(
-            image=main,
+            image=main_image(result, downloads) if result.format else None,
             variants=tuple(downloads.encoded(item) for item in result.variants),
             derivatives=tuple(downloads.encoded(item) for item in result.derivatives),
             focal_point=FocalPoint.from_proto(result.focal_point) if result.HasField("focal_point") else None,
@@ -195,17 +179,8 @@ class Crop:
     @classmethod
     def from_proto(cls, result: processing_pb2.ClipFocalResult, downloads: Downloads) -> Crop:
         """From the contract's message and the bytes that came before it."""
-        data, _ = downloads.take(result.image_index)
-        image = Image(
-            data,
-            word(image_pb2.ImageFormat, result.format),
-            result.width,
-            result.height,
-            quality=result.quality,
-            file_name=result.file_name,
-            score=result.score,
-        )
-        return cls(image, FocalPoint.from_proto(result.focal_point), Box.from_proto(result.crop), result.upscale)
+        focal_point = FocalPoint.from_proto(result.focal_point)
+        return cls(main_image(result, downloads), focal_point, Box.from_proto(result.crop), result.upscale)
 
 
 @dataclass(frozen=True)
@@ -219,10 +194,15 @@ class Family:
     is_default: bool
 
 
-async def messages(
-    first: MessageT, picture: Upload, wrap: Callable[[image_pb2.ImageChunk], MessageT]
-) -> AsyncIterator[MessageT]:
-    """The messages of an upload: the spec, then the image in chunks."""
-    yield first
-    for chunk in picture.chunks():
-        yield wrap(chunk)
+def main_image(result: processing_pb2.ProcessResult | processing_pb2.ClipFocalResult, downloads: Downloads) -> Image:
+    """The image that a result is about, with its bytes."""
+    data, _ = downloads.take(result.image_index)
+    return Image(
+        data,
+        word(image_pb2.ImageFormat, result.format),
+        result.width,
+        result.height,
+        quality=result.quality,
+        file_name=result.file_name,
+        score=result.score,
+    )

@@ -3,71 +3,50 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import quote
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from imajin.common.v1 import error_pb2, progress_pb2
 from imajin.job.v1 import job_pb2
 from imajin_servers.orchestrator import metrics
 from imajin_servers.orchestrator.jobs.results import Results
+from imajin_servers.orchestrator.jobs.rows import TERMINAL, JobRows
 from imajin_servers.orchestrator.jobs.schema import opened
 from imajin_servers.orchestrator.jobs.store import FINAL, JobPage, Submission, Work
-from imajin_servers.runtime.errors import InvalidArgument, JobNotFound, NotFound, QueueFull, RequestIdReused
+from imajin_servers.runtime.errors import InvalidArgument, NotFound, QueueFull, RequestIdReused
 
 RETRY_SECONDS = 5.0
 PAGE_BYTES = 2 * 1024 * 1024
 """A page holds fewer jobs than asked for rather than more bytes than a message may have."""
-TERMINAL = "job"
 
 
 class JobTables:
-    """The store's tables; see JobStore for what each method does.
-
-    `changed` collects the ids of jobs that changed: whoever calls takes them after each call.
-    """
+    """The store's tables; see JobStore for what each method does."""
 
     def __init__(self, folder: Path, now: Callable[[], float], retention_seconds: float, max_queued: int) -> None:
         self.now = now
         self.retention_seconds = retention_seconds
         self.max_queued = max_queued
-        self.changed: set[str] = set()
         self.results = Results(folder / "results")
         self.db = opened(folder / "jobs.sqlite3")
+        self.rows = JobRows(self.db, now)
         self.results.keep_only({row[0] for row in self.db.execute("SELECT DISTINCT sha256 FROM images")})
 
     def close(self) -> None:
         """Closes the connection."""
         self.db.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            self.changed.clear()
-            raise
-        self.db.execute("COMMIT")
+    def take_changed(self) -> set[str]:
+        """The ids of the jobs that changed since this was asked last."""
+        changed, self.rows.changed = self.rows.changed, set()
+        return changed
 
     def create(self, submission: Submission) -> job_pb2.Job:
         """See JobStore."""
-        with self.transaction():
-            if submission.request_id:
-                row = self.db.execute(
-                    "SELECT body, fingerprint FROM jobs WHERE request_id = ?", (submission.request_id,)
-                ).fetchone()
-                if row and row[1] != submission.fingerprint:
-                    raise RequestIdReused(
-                        "this request id was used with another body", metadata={"request_id": submission.request_id}
-                    )
-                if row:
-                    return job_pb2.Job.FromString(row[0])
+        with self.rows.transaction():
+            if same := self.submitted(submission):
+                return same
             (queued,) = self.db.execute(
                 "SELECT count(*) FROM jobs WHERE status = ?", (job_pb2.JOB_STATUS_QUEUED,)
             ).fetchone()
@@ -80,7 +59,7 @@ class JobTables:
                 kind=submission.kind,
                 status=job_pb2.JOB_STATUS_QUEUED,
                 prompt=submission.prompt,
-                create_time=self.timestamp(),
+                create_time=self.rows.timestamp(),
             )
             self.db.execute(
                 "INSERT INTO jobs (job_id, status, priority, request_id, fingerprint, request, body)"
@@ -95,15 +74,25 @@ class JobTables:
                     job.SerializeToString(),
                 ),
             )
-            self.renumber()
+            self.rows.renumber()
             return self.get(job.job_id)
+
+    def submitted(self, submission: Submission) -> job_pb2.Job | None:
+        """The job that was made for this request id. Raises RequestIdReused where that was for another body."""
+        row = self.db.execute(
+            "SELECT body, fingerprint FROM jobs WHERE request_id = ?", (submission.request_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        if row[1] != submission.fingerprint:
+            raise RequestIdReused(
+                "this request id was used with another body", metadata={"request_id": submission.request_id}
+            )
+        return job_pb2.Job.FromString(row[0])
 
     def get(self, job_id: str) -> job_pb2.Job:
         """See JobStore."""
-        row = self.db.execute("SELECT body FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if row is None:
-            raise JobNotFound(f"no job {job_id}", metadata={"job_id": job_id})
-        return job_pb2.Job.FromString(row[0])
+        return self.rows.get(job_id)
 
     def page(self, status: job_pb2.JobStatus, page_size: int, page_token: str) -> JobPage:
         """See JobStore."""
@@ -126,7 +115,7 @@ class JobTables:
 
     def claim(self) -> Work | None:
         """See JobStore."""
-        with self.transaction():
+        with self.rows.transaction():
             row = self.db.execute(
                 "SELECT body, request FROM jobs WHERE status = ? ORDER BY priority DESC, number LIMIT 1",
                 (job_pb2.JOB_STATUS_QUEUED,),
@@ -135,21 +124,21 @@ class JobTables:
                 return None
             job = job_pb2.Job.FromString(row[0])
             job.status = job_pb2.JOB_STATUS_PROCESSING
-            job.start_time.CopyFrom(self.timestamp())
-            self.save(job)
-            self.renumber()
+            job.start_time.CopyFrom(self.rows.timestamp())
+            self.rows.save(job)
+            self.rows.renumber()
             return Work(job, row[1])
 
     def progress(self, job_id: str, progress: progress_pb2.Progress) -> None:
         """See JobStore."""
-        with self.transaction():
+        with self.rows.transaction():
             job = self.get(job_id)
             if job.status not in FINAL:
-                self.report(job, progress)
+                self.rows.report(job, progress)
 
     def add_image(self, job_id: str, name: str, image: job_pb2.JobImage, data: bytes) -> None:
         """See JobStore."""
-        with self.transaction():
+        with self.rows.transaction():
             job = self.get(job_id)
             if job.status in FINAL:
                 return
@@ -163,20 +152,20 @@ class JobTables:
             kept.sha256 = sha256
             self.db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?)", (job_id, name, sha256))
             ready = job_pb2.ImageReady(name=name, image=kept)
-            self.append(job, job_pb2.WatchJobResponse(image_ready=ready), "image")
+            self.rows.append(job, job_pb2.WatchJobResponse(image_ready=ready), "image")
         self.drop_unneeded({replaced} - {b""})
 
     def note(self, job_id: str, facts: job_pb2.Job) -> None:
         """See JobStore."""
-        with self.transaction():
+        with self.rows.transaction():
             job = self.get(job_id)
             if job.status not in FINAL:
                 job.MergeFrom(facts)
-                self.save(job)
+                self.rows.save(job)
 
     def finish(self, job_id: str, status: job_pb2.JobStatus, error: error_pb2.Error | None = None) -> job_pb2.Job:
         """See JobStore."""
-        with self.transaction():
+        with self.rows.transaction():
             job = self.get(job_id)
             if job.status in FINAL:
                 return job
@@ -187,14 +176,14 @@ class JobTables:
             if status == job_pb2.JOB_STATUS_COMPLETED:
                 job.progress.fraction = 1
                 job.progress.ClearField("eta")
-            job.end_time.CopyFrom(self.timestamp())
-            job.expire_time.CopyFrom(self.timestamp(self.retention_seconds))
-            self.append(job, job_pb2.WatchJobResponse(), TERMINAL)
+            job.end_time.CopyFrom(self.rows.timestamp())
+            job.expire_time.CopyFrom(self.rows.timestamp(self.retention_seconds))
+            self.rows.append(job, job_pb2.WatchJobResponse(), TERMINAL)
             self.db.execute(
                 "UPDATE jobs SET expires = ? WHERE job_id = ?", (self.now() + self.retention_seconds, job_id)
             )
             if was_queued:
-                self.renumber()
+                self.rows.renumber()
             metrics.ended(job)
             return job
 
@@ -219,12 +208,12 @@ class JobTables:
 
     def take_number(self, job_id: str) -> int:
         """See JobStore."""
-        with self.transaction():
+        with self.rows.transaction():
             job = self.get(job_id)
             if job.status in FINAL:
                 return 0
             job.last_event += 1
-            self.save(job)
+            self.rows.save(job)
             return job.last_event
 
     def image_file(self, job_id: str, name: str) -> tuple[job_pb2.JobImage, Path]:
@@ -249,7 +238,7 @@ class JobTables:
 
     def sweep(self) -> int:
         """See JobStore."""
-        with self.transaction():
+        with self.rows.transaction():
             expired = self.db.execute("SELECT job_id FROM jobs WHERE expires <= ?", (self.now(),)).fetchall()
             content = {
                 sha256
@@ -259,7 +248,7 @@ class JobTables:
             for table in ("images", "events", "jobs"):
                 self.db.executemany(f"DELETE FROM {table} WHERE job_id = ?", expired)
         self.drop_unneeded(content)
-        self.changed.update(job_id for (job_id,) in expired)
+        self.rows.changed.update(job_id for (job_id,) in expired)
         return len(expired)
 
     def drop_unneeded(self, content: Iterable[bytes]) -> None:
@@ -267,47 +256,3 @@ class JobTables:
         for sha256 in content:
             if not self.db.execute("SELECT 1 FROM images WHERE sha256 = ? LIMIT 1", (sha256,)).fetchone():
                 self.results.remove(sha256)
-
-    def renumber(self) -> None:
-        """Tells the queued jobs their place in the line, where it changed."""
-        rows = self.db.execute(
-            "SELECT body FROM jobs WHERE status = ? ORDER BY priority DESC, number", (job_pb2.JOB_STATUS_QUEUED,)
-        ).fetchall()
-        metrics.QUEUED.set(len(rows))
-        for position, (body,) in enumerate(rows, start=1):
-            job = job_pb2.Job.FromString(body)
-            if job.progress.queued.position != position:
-                self.report(job, progress_pb2.Progress(queued=progress_pb2.Queued(position=position)))
-
-    def report(self, job: job_pb2.Job, progress: progress_pb2.Progress) -> None:
-        """Appends progress in place of the last event, where that was progress in the same phase."""
-        phase = f"progress/{progress.WhichOneof('phase')}/{progress.base}"
-        self.db.execute(
-            "DELETE FROM events WHERE job_id = ?1 AND phase = ?2"
-            " AND sequence = (SELECT max(sequence) FROM events WHERE job_id = ?1)",
-            (job.job_id, phase),
-        )
-        job.progress.CopyFrom(progress)
-        self.append(job, job_pb2.WatchJobResponse(progress=progress), phase)
-
-    def append(self, job: job_pb2.Job, event: job_pb2.WatchJobResponse, phase: str) -> None:
-        """Gives `event` the job's next number, keeps it, and saves the job."""
-        job.last_event += 1
-        event.sequence = job.last_event
-        self.db.execute(
-            "INSERT INTO events VALUES (?, ?, ?, ?)", (job.job_id, event.sequence, phase, event.SerializeToString())
-        )
-        self.save(job)
-
-    def save(self, job: job_pb2.Job) -> None:
-        """Writes the job's row."""
-        self.db.execute(
-            "UPDATE jobs SET status = ?, body = ? WHERE job_id = ?", (job.status, job.SerializeToString(), job.job_id)
-        )
-        self.changed.add(job.job_id)
-
-    def timestamp(self, ahead: float = 0.0) -> Timestamp:
-        """Now, or `ahead` seconds from now."""
-        stamp = Timestamp()
-        stamp.FromMilliseconds(round((self.now() + ahead) * 1000))
-        return stamp

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from imajin.common.v1 import error_pb2, progress_pb2
 from imajin.job.v1 import job_pb2
@@ -17,9 +17,6 @@ from imajin_servers.orchestrator.clock import Clock
 from imajin_servers.orchestrator.jobs.schema import WrongTables
 from imajin_servers.orchestrator.jobs.store import JobPage, Submission, Work
 from imajin_servers.orchestrator.jobs.tables import JobTables
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 T = TypeVar("T")
 
@@ -78,8 +75,7 @@ class SqliteJobStore:
             try:
                 return operation()
             finally:
-                ids, self.tables.changed = self.tables.changed, set()
-                if ids:
+                if ids := self.tables.take_changed():
                     self.loop.call_soon_threadsafe(self.changed, ids)
 
         done = self.loop.run_in_executor(self.thread, told)

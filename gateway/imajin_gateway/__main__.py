@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from imajin_gateway import logs, metrics
 from imajin_gateway.app import make_app
+from imajin_gateway.connection import patient
 from imajin_gateway.settings import GatewaySettings
 
 log = structlog.get_logger()
@@ -38,6 +40,9 @@ def main() -> int:
         print(f"imajin gateway: bad settings: {error}", file=sys.stderr)
         return 2
     logs.configure("gateway", settings.log_level, settings.log_json)
+    # Where each thread is goes to the log when native code crashes, and on SIGUSR1, even while this process hangs.
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
     try:
         listener = bind(host, port)
     except OSError as error:
@@ -71,6 +76,7 @@ async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
     app = make_app(settings, draining)
     config = uvicorn.Config(
         app,
+        http=patient(settings.head_seconds),
         log_config=None,
         access_log=False,
         server_header=False,

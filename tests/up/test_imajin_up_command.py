@@ -87,6 +87,26 @@ async def test_a_real_server_serves_keeps_its_address_survives_a_kill_and_stops(
     assert '"event": "stopped"' in (tmp_path / ".imajin/logs/vram.log").read_text()
 
 
+async def test_a_real_server_that_hangs_is_ended_and_serves_again(command: Any, small: Any) -> None:
+    address = small.free_address()
+    soon = {"SECONDS": "0.2", "TIMEOUT": "3", "FAILURES": "2"}
+    up = await command(
+        *("--only", "vram"),
+        IMAJIN_VRAM_ADDRESS=address,
+        IMAJIN_UP_STOP_SECONDS="0.2",
+        **{f"IMAJIN_UP_LIVENESS_{name}": value for name, value in soon.items()},
+    )
+    serves = r"vram serving .* \(pid (\d+)\)"
+    pid = int((await up.until(serves))[1])
+    os.kill(pid, signal.SIGSTOP)
+    await up.until(r"vram stopping at .* \(pid \d+\): hung, no answer for \d+ s$")
+    await up.until(r"vram crashed at .*: hung, no answer for \d+ s; killed by SIGKILL; again in 0.5 s$")
+    assert int((await up.until(serves))[1]) != pid
+    assert len(await cards(address)) == 1
+    up.process.send_signal(signal.SIGINT)
+    assert await up.process.wait() == 0
+
+
 async def test_the_servers_own_word_on_bad_settings_is_shown(command: Any, small: Any) -> None:
     up = await command("--only", "vram", IMAJIN_VRAM_ADDRESS=small.free_address(), IMAJIN_VRAM_TTL_SECONDS="0")
     await up.until(

@@ -51,6 +51,11 @@ class Child:
         self.kill_group()
         return status
 
+    def tell_where(self) -> None:
+        """Has it write to its log where each of its threads is; one that knows nothing of this would end."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGUSR1)
+
     async def stop(self, seconds: float) -> None:
         """Asks it to end, and kills it where that takes longer than `seconds`."""
         with contextlib.suppress(ProcessLookupError):

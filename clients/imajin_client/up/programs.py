@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from imajin_client.addresses import SERVERS, addresses, from_file, variable
 from imajin_client.up.metrics import metrics_addresses
 from imajin_client.up.metrics import variable as metrics_variable
-from imajin_client.up.probes import grpc_serves, http_serves
+from imajin_client.up.probes import grpc_answers, grpc_serves, http_answers, http_serves
 from imajin_client.up.settings import UpSettings
 
 GATEWAY = "gateway"
@@ -43,6 +43,10 @@ class Program:
     """Whether it serves at an address; never raises."""
     needs: Sequence[str] = ()
     """Names of the ones that serve before it starts."""
+    answers: Callable[[str, float], Awaitable[bool]] | None = None
+    """Whether it says anything at an address within some seconds; never raises. Nobody asks where there is none."""
+    tells_where: bool = False
+    """Whether it writes to its log on SIGUSR1 where each of its threads is."""
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -72,6 +76,8 @@ def suite(config: UpSettings, given: Mapping[str, str] | None = None) -> list[Pr
             command=(sys.executable, "-m", f"imajin_servers.{name}" if name in SERVERS else "imajin_gateway"),
             address=places[name],
             serves=grpc_serves if name in SERVERS else http_serves,
+            answers=grpc_answers if name in SERVERS else http_answers,
+            tells_where=True,
             needs=[need for need in needs if need in only or not only],
             environment=environment,
         )

@@ -40,8 +40,19 @@ class UpSettings(BaseSettings):
     """After serving for so long a server counts as healthy again: the next pause is the first one."""
     attempts: int = Field(5, ge=1)
     """How often a server that never served is started before the suite gives up."""
+    liveness_seconds: float = Field(10.0, ge=0, le=3600)
+    """Pause between two checks whether a server that serves still answers; 0 makes none, as one wants it with a debugger."""
+    liveness_timeout: float = Field(10.0, gt=0, le=3600)
+    """How long a check waits for its answer. Long: native code of a busy server may keep Python waiting for seconds."""
+    liveness_failures: int = Field(3, ge=1, le=1000)
+    """Checks in a row without an answer after which a server is taken for hung: it is ended and starts again."""
     log_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """A log longer than this is put aside (`.log.1`) when its server starts."""
+
+    @property
+    def longest_silence(self) -> float:
+        """How long a server may be silent without being taken for hung."""
+        return self.liveness_failures * self.liveness_timeout + (self.liveness_failures - 1) * self.liveness_seconds
 
     def log_of(self, name: str) -> Path:
         """The log of the server `name`."""

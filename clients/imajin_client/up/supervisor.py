@@ -1,4 +1,4 @@
-"""The supervisor: starts programs in order of need, restarts those that crash, stops all in reverse order."""
+"""The supervisor: starts programs in order of need, restarts those that crash or hang, stops all in reverse order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from imajin_client.up import tether
 from imajin_client.up.backoff import Backoff
 from imajin_client.up.child import Child, how_it_ended
+from imajin_client.up.liveness import silence
 from imajin_client.up.probes import taken
 from imajin_client.up.programs import Program, suite
 from imajin_client.up.settings import UpSettings
@@ -27,6 +28,23 @@ PROBE_SECONDS = 0.1
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 OnChange = Callable[[list[ServerState]], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one run of a program went."""
+
+    status: int
+    """Its exit status, or minus the signal."""
+    served: float | None = None
+    """Seconds from when it served to when it last gave a sign of life; none where it never served."""
+    hung: str = ""
+    """Why it was ended, in words, where it no longer answered."""
+
+    @property
+    def end(self) -> str:
+        """How it ended, in words."""
+        return f"{self.hung}; {how_it_ended(self.status)}" if self.hung else how_it_ended(self.status)
 
 
 async def supervise(config: UpSettings, on_change: OnChange, programs: Sequence[Program] | None = None) -> int:
@@ -108,42 +126,69 @@ class Supervisor:
             return
         ever_served = False
         for restarts in itertools.count():
-            status, served = await self.run_once(program, restarts)
+            run = await self.run_once(program, restarts)
             child = self.children.pop(program.name)
             line = child.last_words(program.name)
-            ever_served = ever_served or served > 0
-            if status in (BAD_SETTINGS, ADDRESS_TAKEN):
-                self.fail(program, status, line)
+            ever_served = ever_served or run.served is not None
+            if run.status in (BAD_SETTINGS, ADDRESS_TAKEN):
+                self.fail(program, run.status, line)
                 return
-            pause = backoff.after(served)
+            pause = backoff.after(run.served or 0.0)
             if not ever_served and backoff.crashes >= self.config.attempts:
-                self.fail(program, GAVE_UP, f"{how_it_ended(status)} {backoff.crashes} times: {line}")
+                self.fail(program, GAVE_UP, f"{run.end} {backoff.crashes} times: {line}")
                 return
             # Killed from outside, it had no chance to say why.
-            words = f": {line}" if status > 0 else ""
-            self.change(program, Phase.CRASHED, pid=None, detail=f"{how_it_ended(status)}; again in {pause:g} s{words}")
+            words = f": {line}" if run.status > 0 else ""
+            self.change(program, Phase.CRASHED, pid=None, detail=f"{run.end}; again in {pause:g} s{words}")
             await asyncio.sleep(pause)
 
-    async def run_once(self, program: Program, restarts: int) -> tuple[int, float]:
-        """One run from start to end: the exit status, and the seconds that it served."""
+    async def run_once(self, program: Program, restarts: int) -> Run:
+        """One run from start to end."""
         state = self.states[program.name]
         child = await self.start(program, state.log)
         phase = Phase.RESTARTING if restarts else Phase.STARTING
         self.change(program, phase, pid=child.process.pid, restarts=restarts, detail="")
         ended = asyncio.create_task(child.ended())
-        served_since = float("inf")
         try:
-            if await self.comes_to_serve(program, ended):
-                served_since = time.monotonic()
-                self.change(program, Phase.SERVING, detail="")
-                self.serving[program.name].set()
-            elif not ended.done():
-                child.kill_group()
-            status = await ended
+            if not await self.comes_to_serve(program, ended):
+                if not ended.done():
+                    child.kill_group()
+                return Run(await ended)
+            since = time.monotonic()
+            self.change(program, Phase.SERVING, detail="")
+            self.serving[program.name].set()
+            heard = await self.falls_silent(program, ended)
+            if heard is None:
+                return Run(await ended, time.monotonic() - since)
+            self.serving[program.name].clear()
+            hung = f"hung, no answer for {time.monotonic() - heard:.0f} s"
+            self.change(program, Phase.STOPPING, detail=hung)
+            if program.tells_where:
+                child.tell_where()
+            await child.stop(self.config.stop_seconds)
+            return Run(await ended, heard - since, hung)
         finally:
             self.serving[program.name].clear()
             ended.cancel()
-        return status, max(time.monotonic() - served_since, 0.0)
+
+    async def falls_silent(self, program: Program, ended: asyncio.Task[int]) -> float | None:
+        """Asks whether it lives, until it no longer answers: when it last did. None when it ended."""
+        answers = program.answers
+        if answers is None or not self.config.liveness_seconds:
+            await asyncio.wait({ended})
+            return None
+        silent = asyncio.create_task(
+            silence(
+                lambda: answers(program.address, self.config.liveness_timeout),
+                self.config.liveness_seconds,
+                self.config.liveness_failures,
+            )
+        )
+        try:
+            await asyncio.wait({ended, silent}, return_when=asyncio.FIRST_COMPLETED)
+            return None if ended.done() else silent.result()
+        finally:
+            silent.cancel()
 
     async def start(self, program: Program, log: Path) -> Child:
         """Starts a process; once it runs it is known, even where this is cancelled."""

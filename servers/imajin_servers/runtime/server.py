@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -63,7 +64,14 @@ def run(name: str, settings_class: type[SettingsT], build: Build[SettingsT]) -> 
         print(f"imajin {name}: bad settings: {error}", file=sys.stderr)
         sys.exit(2)
     logs.configure(name, settings.log_level, settings.log_json)
+    tell_where()
     sys.exit(asyncio.run(serve(name, settings, build)))
+
+
+def tell_where() -> None:
+    """Has this process write to its log where each thread is: when native code crashes, and on SIGUSR1, even while it hangs."""
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
 
 
 async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:

@@ -20,7 +20,8 @@ def own(device: torch.device, *, first: bool = False) -> None:
     # is asked how many it may take.
     torch.get_num_threads()
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        if device.index is not None:
+            torch.cuda.set_device(device)
         stream: Any = torch.cuda.Stream
         torch.cuda.set_stream(stream(device, priority=-1 if first else 0))
 

@@ -35,10 +35,12 @@ log = structlog.get_logger()
 
 
 def device(wish: str) -> torch.device:
-    """The device that `wish` names; `auto` is a GPU where there is one."""
-    if wish != "auto":
-        return torch.device(wish)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device that `wish` names; `auto` is a GPU where there is one. A GPU without a number is the first."""
+    if wish == "auto":
+        wish = "cuda" if torch.cuda.is_available() else "cpu"
+    named = torch.device(wish)
+    # A thread can't be told to use "cuda", and no tensor says that it lies there: both want the number.
+    return torch.device("cuda", 0) if named == torch.device("cuda") else named
 
 
 def dtype(entry: ModelEntry, on: torch.device) -> torch.dtype:

@@ -29,9 +29,9 @@ from imajin_servers.diffusion.engine import Engine
 from imajin_servers.diffusion.models import loading, registry
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, wrap
-from imajin_servers.diffusion.pipelines.stepwise import Pixels
 from imajin_servers.diffusion.previews import Previewer, jpeg
 from imajin_servers.diffusion.settings import DiffusionSettings
+from imajin_servers.diffusion.sources import Pixels
 from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.server import OPTIONS, Lifetime
 from results import Cell, write

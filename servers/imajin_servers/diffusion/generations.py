@@ -18,8 +18,8 @@ from imajin_servers.diffusion.models.model import Model
 from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
-from imajin_servers.diffusion.pipelines.stepwise import Pixels
 from imajin_servers.diffusion.settled import settled
+from imajin_servers.diffusion.sources import Pixels
 from imajin_servers.runtime.credentials.sealing import Seal
 from imajin_servers.runtime.errors import GpuOutOfMemory, InvalidArgument, LeaseLost
 from imajin_servers.runtime.leases import HeldLease

@@ -17,8 +17,10 @@ from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
 from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines.autoencoding import sampled
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
-from imajin_servers.diffusion.pipelines.stepwise import Pixels, Stepwise, sampled
+from imajin_servers.diffusion.pipelines.stepwise import Stepwise
+from imajin_servers.diffusion.sources import Pixels
 
 PATCH = 2
 """Latents of a token's side."""

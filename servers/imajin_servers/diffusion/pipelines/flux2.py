@@ -12,8 +12,8 @@ from torch.nn import functional
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines.flow import PATCH
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
-from imajin_servers.diffusion.pipelines.stepwise import Pixels
 from imajin_servers.diffusion.pipelines.tokens import StepwiseTokens
+from imajin_servers.diffusion.sources import Pixels
 
 REFERENCE = 10
 """Where on the axis of time a picture stands that the model is shown; what it draws stands at 0."""

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines.autoencoding import sampled
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
-from imajin_servers.diffusion.pipelines.stepwise import Pixels, sampled
 from imajin_servers.diffusion.pipelines.tokens import StepwiseTokens
+from imajin_servers.diffusion.sources import Pixels
 
 
 class StepwiseQwen(StepwiseTokens):

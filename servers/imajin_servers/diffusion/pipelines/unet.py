@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines.autoencoding import sampled
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
 from imajin_servers.diffusion.pipelines.schedulers import chosen, timed
-from imajin_servers.diffusion.pipelines.stepwise import Stepwise, joined, sampled
+from imajin_servers.diffusion.pipelines.stepwise import Stepwise, joined
 from imajin_servers.diffusion.sources import Pixels
 
 

@@ -13,7 +13,7 @@ from imajin_servers.diffusion import streams
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.adapters import Adapters
-from imajin_servers.diffusion.pipelines.stepwise import Pixels
+from imajin_servers.diffusion.sources import Pixels
 
 
 class Whole:

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from imajin_servers.diffusion.orders import Order
+from imajin_servers.diffusion.pipelines.autoencoding import sampled
 from imajin_servers.diffusion.pipelines.run import Conditioning
-from imajin_servers.diffusion.pipelines.stepwise import Pixels, sampled
 from imajin_servers.diffusion.pipelines.unet import StepwiseUNet
+from imajin_servers.diffusion.sources import Pixels
 
 
 class StepwiseXL(StepwiseUNet):

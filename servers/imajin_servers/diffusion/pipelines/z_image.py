@@ -9,7 +9,8 @@ import torch
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines.flow import StepwiseFlow
 from imajin_servers.diffusion.pipelines.run import Conditioning, Run
-from imajin_servers.diffusion.pipelines.stepwise import Pixels, joined
+from imajin_servers.diffusion.pipelines.stepwise import joined
+from imajin_servers.diffusion.sources import Pixels
 
 BLOCK = 32
 """Tokens that the transformer pads a prompt to a multiple of."""

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -16,14 +17,15 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from imajin_gateway.admission import Admission, allowed_hosts
 from imajin_gateway.answers import compact
-from imajin_gateway.around import Around, allowed_hosts
+from imajin_gateway.around import Around
 from imajin_gateway.body import Budget
 from imajin_gateway.calls import Channels
 from imajin_gateway.contract import bindings
 from imajin_gateway.endpoint import Endpoint, by_path
 from imajin_gateway.errors import ApiError
-from imajin_gateway.health import Health
+from imajin_gateway.health import HEALTH, Health
 from imajin_gateway.openapi import openapi
 from imajin_gateway.settings import GatewaySettings
 
@@ -42,29 +44,43 @@ def make_app(settings: GatewaySettings, draining: asyncio.Event | None = None) -
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Channels belong to the event loop that serves, so they open with it.
         channels = Channels(settings.addresses.servers())
+        health = Health(channels)
         app.router.routes.extend(
             Route(path, Endpoint(group, channels, settings, stop, budget), methods=None)
             for path, group in by_path(bindings()).items()
         )
-        app.router.routes.extend(Route(path, Health(channels)) for path in ("/health", "/health/live"))
+        app.router.routes.extend(Route(path, health) for path in HEALTH)
         yield
         await channels.close()
 
     app = Starlette(
         lifespan=lifespan,
+        exception_handlers={HTTPException: refused},
         routes=[Route("/openapi.json", openapi_file), *(Route(path, page) for path in PAGES)],
         middleware=[
             *cors(settings.cors_origins),
             Middleware(
                 Around,
                 limit=settings.max_concurrent_requests,
-                hosts=allowed_hosts(settings.hosts, settings.bind[0]),
+                admission=Admission(allowed_hosts(settings.hosts, settings.bind[0]), settings.cors_origins),
             ),
         ],
     )
     app.router.default = nothing_here
     app.router.redirect_slashes = False
     return app
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """What the router refuses: another verb than a page has."""
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    allowed = headers.get("Allow", "")
+    raise ApiError(
+        "METHOD_NOT_ALLOWED",
+        f"{request.method} is not for this path",
+        details={"allowed": allowed},
+        headers={"allow": allowed},
+    ) from None
 
 
 async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,23 +11,24 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imajin_gateway import metrics
+from imajin_gateway.admission import Admission
 from imajin_gateway.answers import Exchange, compact
 from imajin_gateway.body import ClientGone
 from imajin_gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
+from imajin_gateway.health import HEALTH
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
-LOOPBACK = ("localhost", "::1")
 
 log = structlog.get_logger()
 
 
 class Around:
-    """Wraps the whole app. `hosts` are the names that a request's Host header may carry; empty allows all."""
+    """Wraps the whole app."""
 
-    def __init__(self, app: ASGIApp, limit: int, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, limit: int, admission: Admission) -> None:
         self.app = app
         self.limit = limit
-        self.hosts = hosts
+        self.admission = admission
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +79,7 @@ class Around:
     async def run(self, headers: Headers, scope: Scope, receive: Receive, send: Send) -> ApiError | None:
         """Runs the app; returns the error that it ended with, as HTTP shows it."""
         try:
-            self.admit(headers)
+            self.admit(headers, scope)
             await self.app(scope, receive, send)
         except ApiError as error:
             return error
@@ -90,29 +91,9 @@ class Around:
             return ApiError("INTERNAL", f"internal error {error_id}", details={"error_id": error_id})
         return None
 
-    def admit(self, headers: Headers) -> None:
+    def admit(self, headers: Headers, scope: Scope) -> None:
         """Raises ApiError where a request may not come in."""
-        if self.running > self.limit:
+        # However busy the gateway is: whoever watches it must not take it for dead.
+        if self.running > self.limit and scope["path"] not in HEALTH:
             raise ApiError("QUEUE_FULL", f"{self.limit} requests are running already", retry_after=1.0)
-        host = host_name(headers.get("host", ""))
-        if self.hosts and host not in self.hosts and not (LOOPBACK[0] in self.hosts and host.startswith("127.")):
-            # A page of another site can point its own name at this machine (DNS rebinding); its Host gives it away.
-            raise ApiError(
-                "HOST_NOT_ALLOWED",
-                f"this gateway does not answer to the host name {host[:100]!r}; see IMAJIN_GATEWAY_HOSTS",
-                details={"host": host[:100]},
-            )
-
-
-def host_name(header: str) -> str:
-    """The name in a Host header, without port and brackets."""
-    name = header.strip().lower()
-    return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
-
-
-def allowed_hosts(configured: list[str], bound: str) -> frozenset[str]:
-    """Names that requests may carry: the configured ones, else loopback names for a gateway that only this machine reaches."""
-    if configured:
-        return frozenset() if "*" in configured else frozenset(name.lower() for name in configured)
-    local = bound in LOOPBACK or bound.startswith("127.")
-    return frozenset(LOOPBACK) if local else frozenset()
+        self.admission.check(scope["method"], headers)

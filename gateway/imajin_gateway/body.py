@@ -33,14 +33,17 @@ class Budget:
 
 
 class Body:
-    """One body. `limit` is in bytes; `code` is what the error of a larger one is called."""
+    """One body. `limit` is in bytes, `code` what the error of a larger one is called, `patience` the longest pause in seconds."""
 
-    def __init__(self, receive: Receive, headers: Headers, budget: Budget, limit: int, code: str) -> None:
+    def __init__(
+        self, receive: Receive, headers: Headers, budget: Budget, limit: int, code: str, patience: float
+    ) -> None:
         self.receive = receive
         self.budget = budget
         self.held = 0
         self.limit = limit
         self.code = code
+        self.patience = patience
         self.declared = int(length) if (length := headers.get("content-length", "")).isdigit() else 0
         self.size = 0
         self.read_to_end = asyncio.Event()
@@ -49,7 +52,15 @@ class Body:
         """The next message of the body, for parsers that speak ASGI; counts its bytes."""
         if max(self.declared, self.size) > self.limit:
             raise self.too_large()
-        message = await self.receive()
+        try:
+            async with asyncio.timeout(self.patience):
+                message = await self.receive()
+        except TimeoutError:
+            raise ApiError(
+                "BODY_TIMEOUT",
+                f"nothing came of the body for {self.patience:g} seconds",
+                headers={"connection": "close"},
+            ) from None
         if message["type"] == "http.disconnect":
             raise ClientGone
         self.size += len(message.get("body", b""))

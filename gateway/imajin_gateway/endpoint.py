@@ -22,6 +22,8 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Servers take no larger message; images travel in chunks."""
 PASSED_ON = ("authorization", "traceparent", "tracestate")
 """Headers that reach the servers as metadata."""
+METADATA = re.compile(r"[\x20-\x7e]*")
+LONGEST_SECONDS = 7 * 24 * 3600.0
 TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
@@ -58,7 +60,8 @@ class Endpoint:
             )
         request = Request(scope, receive)
         code = "IMAGE_TOO_LARGE" if binding.takes_image else "BODY_TOO_LARGE"
-        body = Body(receive, request.headers, self.budget, self.settings.max_body_bytes, code)
+        limit = self.settings.max_body_bytes
+        body = Body(receive, request.headers, self.budget, limit, code, self.settings.body_seconds)
         exchange = Exchange(scope, send)
         try:
             await self.while_wanted(self.answer(binding, request, body, exchange), body, exchange, binding)
@@ -71,13 +74,18 @@ class Endpoint:
         kind = accept.choose(wanted, binding.offers)
         method = (kind in EVENTS and binding.stream) or binding.method
         timeout = deadline(request, None if binding.watches else self.settings.timeout_seconds)
-        messages = await incoming.read(binding, method, request, body)
+        try:
+            async with asyncio.timeout(timeout):
+                messages = await incoming.read(binding, method, request, body)
+        except TimeoutError:
+            message = "the deadline passed while the request was read"
+            raise ApiError("DEADLINE", message, headers={"connection": "close"}) from None
         if messages.first.ByteSize() > MAX_MESSAGE_BYTES:
             raise ApiError("BODY_TOO_LARGE", f"all but images may have {MAX_MESSAGE_BYTES} bytes")
         if kind == "image/*":
             incoming.prefer_format(inner(messages.first, binding), wanted)
         metadata = [("x-request-id", request.state.request_id)]
-        metadata += [(name, request.headers[name]) for name in PASSED_ON if name in request.headers]
+        metadata += passed_on(request)
         limit = self.settings.max_answer_bytes
         try:
             async with Call(self.channels[method.server], method, messages, metadata, timeout) as call:
@@ -140,7 +148,17 @@ def deadline(request: Request, default: float | None) -> float | None:
     match = TIMEOUT.fullmatch(text.strip())
     if match is None:
         raise malformed("header grpc-timeout: expected up to 8 digits and a unit of H, M, S, m, u or n, such as 30S")
-    return int(match[1]) * SECONDS[match[2]]
+    # Above some 292 years gRPC's clock turns over, and the deadline would lie in the past.
+    return min(int(match[1]) * SECONDS[match[2]], LONGEST_SECONDS)
+
+
+def passed_on(request: Request) -> list[tuple[str, str]]:
+    """Headers as metadata. Raises ApiError on one that gRPC can't carry."""
+    found = [(name, request.headers[name].strip()) for name in PASSED_ON if name in request.headers]
+    for name, value in found:
+        if not METADATA.fullmatch(value):
+            raise malformed(f"header {name}: must be printable ASCII")
+    return found
 
 
 def by_path(bindings: Sequence[Binding]) -> Mapping[str, list[Binding]]:

@@ -13,6 +13,7 @@ from imajin_gateway.answers import Exchange, compact
 from imajin_gateway.calls import Channels
 
 PATIENCE_SECONDS = 1.0
+HEALTH = ("/health", "/health/live")
 
 
 class Health:
@@ -23,19 +24,26 @@ class Health:
 
     def __init__(self, channels: Channels) -> None:
         self.channels = channels
+        self.asked: asyncio.Task[dict[str, str]] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         servers: dict[str, str] = {}
         if not scope["path"].endswith("/live"):
-            names = list(self.channels.by_server)
-            states = await asyncio.gather(*(self.state(name) for name in names))
-            servers = dict(zip(names, states, strict=True))
+            # Whoever asks meanwhile shares the answer: a thousand at once would make the servers look dead.
+            if self.asked is None or self.asked.done():
+                self.asked = asyncio.create_task(self.states())
+            servers = await asyncio.shield(self.asked)
         well = all(state == "serving" for state in servers.values())
         body = {"status": "ok" if well else "degraded", "gateway": "serving", "servers": servers}
         await Exchange(scope, send).whole(
             200 if well else 503, "application/json", compact(body), {"cache-control": "no-store"}
         )
+
+    async def states(self) -> dict[str, str]:
+        """The state of each server, by name."""
+        names = list(self.channels.by_server)
+        return dict(zip(names, await asyncio.gather(*(self.state(name) for name in names)), strict=True))
 
     async def state(self, server: str) -> str:
         """`serving`, `not-serving`, `unknown` or `unreachable`."""

@@ -109,6 +109,10 @@ class GatewaySettings(Section):
     """Requests above this are refused with QUEUE_FULL."""
     timeout_seconds: float = Field(default=600.0, gt=0)
     """Deadline of a call whose request has no `grpc-timeout` header. Watches have none."""
+    head_seconds: float = Field(default=20.0, gt=0)
+    """How long a connection may take to send the head of a request."""
+    body_seconds: float = Field(default=30.0, gt=0)
+    """Longest pause in the body of a request."""
     heartbeat_seconds: float = Field(default=15.0, gt=0)
     """An event stream that has been idle for this long gets a comment, so that proxies keep it open."""
     drain_seconds: float = Field(default=5.0, ge=0, le=600)

@@ -26,6 +26,7 @@ from imajin.prompt.v1 import prompt_pb2, prompt_pb2_grpc
 from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
 from imajin_gateway.__main__ import Server, bind
 from imajin_gateway.app import make_app
+from imajin_gateway.connection import patient
 from imajin_gateway.settings import Addresses, GatewaySettings
 
 SERVERS = ("prompt", "diffusion", "processing", "vram", "orchestrator")
@@ -493,8 +494,10 @@ async def start(upstream: str) -> AsyncIterator[Start]:
         listener = bind("127.0.0.1", 0)
         port = listener.getsockname()[1]
         known = addresses or Addresses(gateway=f"127.0.0.1:{port}", **dict.fromkeys(SERVERS, upstream))
-        app = make_app(GatewaySettings(addresses=known, **settings), draining)
-        config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+        told = GatewaySettings(addresses=known, **settings)
+        app = make_app(told, draining)
+        http = patient(told.head_seconds)
+        config = uvicorn.Config(app, http=http, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
         config.load()
         server = Server(config)
         server.lifespan = config.lifespan_class(config)

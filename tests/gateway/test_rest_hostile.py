@@ -185,6 +185,62 @@ async def test_foreign_host_names_are_refused_on_loopback(http: httpx.AsyncClien
     assert (await behind_proxy.get("/sizes", headers={"host": "pictures.example"})).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1.evil.example", "127.evil.example", "localhost.evil.example", "[::1].evil.example:80", "", "127."],
+)
+async def test_names_that_only_look_like_this_machine_are_refused(host: str, http: httpx.AsyncClient) -> None:
+    answer = await http.get("/sizes", headers={"host": host})
+    assert (answer.status_code, answer.json()["code"]) == (421, "HOST_NOT_ALLOWED")
+
+
+FOREIGN = [
+    {"sec-fetch-site": "cross-site", "origin": "https://evil.example"},
+    {"sec-fetch-site": "same-site", "origin": "http://localhost:3000"},
+    {"origin": "https://evil.example"},
+    {"origin": "null"},
+    {"origin": "http://["},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+async def test_pages_of_other_sites_can_not_make_it_work(
+    headers: dict[str, str], start: Start, doubles: Doubles
+) -> None:
+    http = await start()
+    form: dict[str, Any] = {"files": {"image": ("a.png", b"\x89PNG", "image/png")}, "data": {"prompt": "p"}}
+    for request in (http.post("/edit", headers=headers, **form), http.post("/jobs/abc123:cancel", headers=headers)):
+        answer = await request
+        assert (answer.status_code, answer.json()["code"]) == (403, "ORIGIN_NOT_ALLOWED")
+    assert doubles.seen == []
+    assert (await http.get("/sizes", headers=headers)).status_code == 200
+    trusting = await start(cors_origins=["*"])
+    assert (await trusting.post("/jobs/abc123:cancel", headers=headers)).status_code == 200
+
+
+async def test_its_own_pages_and_programs_make_it_work(http: httpx.AsyncClient) -> None:
+    own = f"http://{http.base_url.netloc.decode()}"
+    for headers in ({}, {"origin": own}, {"origin": own, "sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}):
+        assert (await http.post("/jobs/abc123:cancel", headers=headers)).status_code == 200, headers
+
+
+@pytest.mark.parametrize("name", ["authorization", "traceparent", "tracestate"])
+async def test_headers_that_grpc_can_not_carry_are_refused(
+    name: str, http: httpx.AsyncClient, doubles: Doubles
+) -> None:
+    answer = await http.get("/sizes", headers={name: b"\xff\xfe"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_ARGUMENT")
+    assert name in answer.json()["error"]
+    assert doubles.seen == []
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
+async def test_pages_have_no_other_verbs(path: str, http: httpx.AsyncClient) -> None:
+    answer = await http.post(path)
+    assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert "GET" in answer.headers["allow"]
+
+
 def test_the_status_of_every_reason_is_that_of_the_contract() -> None:
     file = next(file for file in contract.descriptor_set().file if file.name == "imajin/common/v1/error.proto")
     comments = {tuple(item.path): item.leading_comments for item in file.source_code_info.location}
@@ -270,6 +326,9 @@ async def test_deadlines(http: httpx.AsyncClient, doubles: Doubles) -> None:
     doubles.hold = asyncio.Event()
     answer = await http.post("/analyze-context", json={"description": "d"}, headers={"grpc-timeout": "50m"})
     assert (answer.status_code, answer.json()["code"]) == (504, "DEADLINE")
+    doubles.hold.set()
+    endless = await http.get("/sizes", headers={"grpc-timeout": "99999999H"})
+    assert endless.status_code == 200
     bad = await http.get("/sizes", headers={"grpc-timeout": "soon"})
     assert (bad.status_code, bad.json()["code"]) == (400, "INVALID_ARGUMENT")
 
@@ -281,6 +340,8 @@ async def test_more_requests_than_may_run_are_refused(start: Start, doubles: Dou
     await doubles.entered.wait()
     second = await http.get("/sizes")
     assert (second.status_code, second.json()["code"], second.headers["retry-after"]) == (429, "QUEUE_FULL", "1")
+    for path in ("/health", "/health/live"):
+        assert (await http.get(path)).status_code == 200, "whoever watches it must not take it for dead"
     doubles.hold.set()
     assert (await first).status_code == 200
 

@@ -54,6 +54,70 @@ async def test_a_client_that_leaves_in_the_middle_of_its_upload(start: Start, do
     assert (await http.get("/sizes")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "piece"),
+    [
+        ("application/json", b'{"imageData": "'),
+        ("multipart/form-data; boundary=x", b"--x\r\n"),
+        ("image/png", bytes(1_500_000)),
+    ],
+)
+async def test_an_upload_that_stops_loses_its_place(kind: str, piece: bytes, start: Start) -> None:
+    http = await start(body_seconds=0.2, max_concurrent_requests=1)
+    reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+    head = f"POST /process HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: 3000000\r\n\r\n"
+    writer.write(head.encode() + piece)
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"BODY_TIMEOUT" in answer
+    assert (await http.get("/sizes")).status_code == 200
+    writer.close()
+
+
+async def test_a_body_that_trickles_in_meets_its_deadline(start: Start) -> None:
+    http = await start(timeout_seconds=0.3)
+    reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+    head = (
+        b"POST /process HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 3000\r\n\r\n"
+    )
+    writer.write(head)
+    answer = asyncio.create_task(reader.read())
+    async with asyncio.timeout(20):
+        while not answer.done():
+            writer.write(b" ")
+            await asyncio.sleep(0.01)
+    assert (await answer).startswith(b"HTTP/1.1 504 ")
+    writer.close()
+
+
+@pytest.mark.parametrize("piece", [b"", b"GET /sizes HTTP/1.1\r\nhost: localhost\r\nx: "])
+async def test_a_head_that_never_ends_costs_its_connection(piece: bytes, start: Start) -> None:
+    http = await start(head_seconds=0.2)
+    reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+    writer.write(piece)
+    async with asyncio.timeout(20):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_an_answer_may_take_longer_than_a_head(start: Start, doubles: Doubles) -> None:
+    http = await start(head_seconds=0.1)
+    doubles.hold = asyncio.Event()
+    asked = asyncio.create_task(http.post("/analyze-context", json={"description": "d"}))
+    await doubles.held.wait()
+    await asyncio.sleep(0.3)
+    doubles.hold.set()
+    assert (await asked).status_code == 200
+    assert (await http.get("/sizes")).status_code == 200, "on the same connection"
+
+
+async def test_a_crowd_that_asks_for_health_asks_the_servers_once(start: Start, upstream: str) -> None:
+    http = await start()
+    answers = await asyncio.gather(*(http.get("/health") for _ in range(60)))
+    assert {answer.status_code for answer in answers} == {200}
+
+
 async def test_watches_end_when_the_gateway_drains(start: Start, doubles: Doubles) -> None:
     draining = asyncio.Event()
     doubles.hold = asyncio.Event()

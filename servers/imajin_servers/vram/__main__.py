@@ -15,9 +15,9 @@ from imajin_servers.vram.desk import Clock, Desk
 from imajin_servers.vram.devices import DriverFailed, devices
 from imajin_servers.vram.journal import Journal
 from imajin_servers.vram.ledger import Ledger
+from imajin_servers.vram.messages import Messages
 from imajin_servers.vram.servicer import VramLeaseServicer
 from imajin_servers.vram.settings import VramSettings
-from imajin_servers.vram.wire import Scribe
 
 
 class SystemClock:
@@ -51,7 +51,9 @@ async def build(
         desk = Desk(ledger, clock, found.drivers, settings.poll_seconds, journal)
         async with desk.open():
             draining = asyncio.create_task(drain(desk, lifetime, settings.drain_seconds))
-            servicer = VramLeaseServicer(desk, Scribe(clock.now, time.time), settings.watch_seconds, lifetime.draining)
+            servicer = VramLeaseServicer(
+                desk, Messages(clock.now, time.time), settings.watch_seconds, lifetime.draining
+            )
             try:
                 yield [
                     Service(

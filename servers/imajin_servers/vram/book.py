@@ -32,7 +32,7 @@ class Book:
         return [card for card in options if card in taken] if taken else options
 
     def staying(self, ask: Ask, card: Card) -> int:
-        """Bytes of `card` that no waiting sets free for `ask`: held by its group until it is done itself."""
+        """Bytes of `card` that waiting does not free for `ask`: its own group holds them until `ask` is done."""
         return sum(
             claim.bytes
             for claim in self.on(card)

@@ -60,7 +60,7 @@ class Ask:
     max_wait: float | None = None
     ttl: float | None = None
     group: str = ""
-    """Whose other leases must stay for this one to be of use; empty for none's."""
+    """Leases of one group lie on one card, and none is revoked for another of them. Empty for no group."""
 
 
 @dataclass(eq=False)

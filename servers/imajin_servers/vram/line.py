@@ -1,8 +1,8 @@
 """Who is next, and who makes room.
 
-Rank is the time of arrival less `ageing` seconds for each point of priority: waiting raises everyone alike, so only those overtake a claim
-that arrive within 100 points' worth of it, and nobody starves. The first that does not fit keeps the card where the least is missing:
-nobody behind it takes room there, but for leases that it could revoke the moment that helps.
+Rank is the time of arrival less `ageing` seconds for each point of priority. Waiting raises everyone alike, so a claim is
+overtaken only by those that arrive within the worth of 100 points after it, and nobody starves. The first claim that does not
+fit keeps the card where it lacks least: nobody behind it may take room there, except for leases that it could revoke at once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Line:
                 self.entries.events.append(Moved(claim, position, claim.growing_to or claim.bytes, available))
 
     def go_down_the_line(self) -> bool:
-        """Grants and asks back, in order of rank; whether a group got its card, which changes where others of it may go."""
+        """Grants and asks back, in order of rank. Returns whether a group got its card: then the others of it have fewer places to go."""
         settled = True
         kept: dict[str, int] = {}
         for claim in self.book.line():
@@ -89,7 +89,10 @@ class Line:
 
 
 def may_enter(claim: Claim, kept_below: int | None) -> bool:
-    """Whether `claim` may take room of a card that is kept for another, unless for preemptible leases under a priority."""
+    """Whether `claim` may take room of a card.
+
+    `kept_below` is None where nobody keeps the card; else only preemptible leases below that priority may enter.
+    """
     if kept_below is None or claim.growing_to is not None:
         # Leases that grow pass each other: one that waits for the other's end must not hold it up.
         return True

@@ -27,7 +27,7 @@ ENDINGS = {"CLIENT": "released", "REVOKED": "revoked", "EXPIRED": "expired"}
 
 
 def stands(book: Book) -> None:
-    """Takes note of how the book stands."""
+    """Sets the gauges by what the book says now."""
     WAITING.set(len(book.line()))
     for card in book.cards.values():
         claims = list(book.on(card))
@@ -42,7 +42,7 @@ def stands(book: Book) -> None:
 
 
 def happened(event: Event, now: Callable[[], float]) -> None:
-    """Takes note of what the ledger says; `now` is its clock."""
+    """Counts an event of the ledger; `now` is the ledger's clock."""
     match event:
         case Granted(claim):
             WAIT.observe(now() - claim.asked_at)

@@ -8,10 +8,10 @@ from imajin_servers.vram.claims import Claim
 
 
 def victims(held: Iterable[Claim], need: int) -> list[Claim] | None:
-    """The cheapest of the leases in `held`, all of which may be revoked, that free `need` bytes together; None where all don't.
+    """The cheapest set of leases out of `held` that frees `need` bytes; None where even all of them free less.
 
-    Cheapest are idle ones, those that have been so for longest. Where these don't suffice it is, in this order: the highest
-    priority in the set is the lowest possible, they are the fewest, and the last one of them frees the least that still does.
+    All of `held` may be revoked. Idle leases are the cheapest, the longest idle first. Where they do not suffice, a set is
+    cheaper than another when its highest priority is lower, then when it is smaller, then when its last lease frees less.
     """
     leases = list(held)
     if sum(claim.bytes for claim in leases) < need:
@@ -38,7 +38,7 @@ def victims(held: Iterable[Claim], need: int) -> list[Claim] | None:
 
 
 def longest_idle(idle: Iterable[Claim], need: int) -> list[Claim]:
-    """Those of `idle`, which begin with the longest idle, that free `need` bytes; none that the others make needless."""
+    """Leases out of `idle` (the longest idle first) that together free `need` bytes, without those that the rest makes needless."""
     chosen: list[Claim] = []
     spare = -need
     for claim in idle:

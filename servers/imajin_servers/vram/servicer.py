@@ -12,10 +12,10 @@ from imajin.vram.v1 import vram_lease_pb2 as pb
 from imajin.vram.v1 import vram_lease_pb2_grpc
 from imajin_servers.runtime import status
 from imajin_servers.runtime.errors import InvalidArgument
-from imajin_servers.vram import wire
 from imajin_servers.vram.claims import Claim, ClaimState, Ended
 from imajin_servers.vram.desk import Desk
 from imajin_servers.vram.mailbox import Acknowledged, HungUp, Mailbox
+from imajin_servers.vram.messages import Messages, ask
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,9 +23,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class VramLeaseServicer(vram_lease_pb2_grpc.VramLeaseServiceServicer):
     """Serves the desk."""
 
-    def __init__(self, desk: Desk, scribe: wire.Scribe, watch_seconds: float, draining: asyncio.Event) -> None:
+    def __init__(self, desk: Desk, messages: Messages, watch_seconds: float, draining: asyncio.Event) -> None:
         self.desk = desk
-        self.scribe = scribe
+        self.messages = messages
         self.watch_seconds = watch_seconds
         self.draining = draining
 
@@ -37,7 +37,7 @@ class VramLeaseServicer(vram_lease_pb2_grpc.VramLeaseServiceServicer):
         first = await anext(request_iterator, pb.HoldLeaseRequest())
         match first.WhichOneof("message"):
             case "acquire":
-                claim = self.desk.acquire(wire.ask(first.acquire), mailbox)
+                claim = self.desk.acquire(ask(first.acquire), mailbox)
             case "resume":
                 claim = self.desk.resume(first.resume.lease_id, first.resume.fencing_token, mailbox)
             case _:
@@ -45,12 +45,12 @@ class VramLeaseServicer(vram_lease_pb2_grpc.VramLeaseServiceServicer):
         hearing = asyncio.create_task(self.hear(request_iterator, claim, mailbox))
         try:
             if first.HasField("resume"):
-                yield self.scribe.granted(claim)
+                yield self.messages.granted(claim)
                 if claim.state is ClaimState.REVOKING:
-                    yield self.scribe.revoke(claim)
+                    yield self.messages.revoke(claim)
             while True:
                 letter = await mailbox.take()
-                yield self.scribe.answer(letter)
+                yield self.messages.answer(letter)
                 if isinstance(letter, Ended):
                     return
         finally:
@@ -78,15 +78,15 @@ class VramLeaseServicer(vram_lease_pb2_grpc.VramLeaseServiceServicer):
 
     async def ListDevices(self, request: pb.ListDevicesRequest, context: Context) -> pb.ListDevicesResponse:
         """The cards."""
-        return pb.ListDevicesResponse(devices=self.scribe.devices(self.desk.ledger.book))
+        return pb.ListDevicesResponse(devices=self.messages.devices(self.desk.ledger.book))
 
     async def ListLeases(self, request: pb.ListLeasesRequest, context: Context) -> pb.ListLeasesResponse:
         """Who holds and who waits."""
-        return pb.ListLeasesResponse(leases=self.scribe.leases(self.desk.ledger.book))
+        return pb.ListLeasesResponse(leases=self.messages.leases(self.desk.ledger.book))
 
     async def WatchLeases(
         self, request: pb.WatchLeasesRequest, context: Context
     ) -> AsyncIterator[pb.WatchLeasesResponse]:
         """Cards and leases now and after every change, until the caller or the server goes."""
         async for book in self.desk.watch(self.watch_seconds, self.draining):
-            yield pb.WatchLeasesResponse(devices=self.scribe.devices(book), leases=self.scribe.leases(book))
+            yield pb.WatchLeasesResponse(devices=self.messages.devices(book), leases=self.messages.leases(book))

@@ -58,8 +58,8 @@ def ask(message: pb.Acquire) -> Ask:
     )
 
 
-class Scribe:
-    """Writes messages. `now` is the ledger's clock, `wall` the time of day, both in seconds."""
+class Messages:
+    """Makes messages of the contract out of claims. `now` is the ledger's clock, `wall` the time of day, both in seconds."""
 
     def __init__(self, now: Callable[[], float], wall: Callable[[], float]) -> None:
         self.now = now

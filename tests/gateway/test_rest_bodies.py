@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.conftest import PNG, THUMB, WEBP, Doubles
+
+from .answers import PNG, THUMB, WEBP
+from .doubles import Doubles
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = base64.b64encode(PNG).decode()

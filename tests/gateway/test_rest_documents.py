@@ -9,11 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.conftest import Start
 
 from imajin_gateway import reference
 from imajin_gateway.contract import bindings
 from imajin_gateway.openapi import openapi
+
+from .conftest import Start
 
 DOCS = Path(__file__).parents[2] / "docs" / "api"
 

@@ -11,10 +11,13 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from tests.gateway.conftest import Doubles, Start, status_of
 
 from imajin_gateway import contract
 from imajin_gateway.errors import HTTP_STATUS
+
+from .answers import status_of
+from .conftest import Start
+from .doubles import Doubles
 
 JSON = {"content-type": "application/json"}
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.conftest import Doubles, Start
 
 from imajin_gateway.__main__ import bind
 from imajin_gateway.settings import GatewaySettings
+
+from .conftest import Start
+from .doubles import Doubles
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "json": {"method": "POST", "url": "/generate", "json": {"prompt": "p"}},

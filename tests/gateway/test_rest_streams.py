@@ -10,10 +10,19 @@ import json
 import grpc
 import httpx
 import pytest
-from tests.gateway.conftest import PNG, WEBP, Doubles, Start, sse, status_of
+
+from .answers import PNG, WEBP, status_of
+from .conftest import Start
+from .doubles import Doubles
 
 EVENTS = {"accept": "text/event-stream"}
 IMAGE = {"accept": "image/*"}
+
+
+def sse(text: str) -> list[dict[str, str]]:
+    """The events of a stream, comments included, as their fields."""
+    blocks = [block.split("\n") for block in text.split("\n\n") if block]
+    return [dict(line.split(": ", 1) for line in block) for block in blocks]
 
 
 async def test_a_generation_is_told_event_by_event(http: httpx.AsyncClient) -> None:

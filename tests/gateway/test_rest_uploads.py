@@ -8,7 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.conftest import WEBP, Doubles, Start
+
+from .answers import WEBP
+from .conftest import Start
+from .doubles import Doubles
 
 LARGE = bytes(range(256)) * 12_000
 

@@ -53,7 +53,7 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         self, request: job_pb2.WatchJobRequest, context: Context
     ) -> AsyncGenerator[job_pb2.WatchJobResponse, None]:
         """The job's events, replayed and then live."""
-        watch = self.watching.watch(request.job_id, request.after_event, not request.skip_previews)
+        watch = self.watching.watch(request.job_id, request.after_event, previews=not request.skip_previews)
         async with aclosing(watch) as events:
             async for event in events:
                 yield event

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from imajin_servers.orchestrator.sizes.named import FREE_SIZE, Pixels
+from imajin_servers.orchestrator.sizes.named import FREE_SIZE, LARGEST_EDGE, SMALLEST_EDGE, Pixels
 from imajin_servers.runtime.settings import ServerSettings
 from imajin_servers.runtime.sizes import SIZES
 
@@ -22,7 +22,7 @@ def pixels(value: object) -> object:
     return (int(found[1]), int(found[2])) if found else value
 
 
-Edge = Annotated[int, Field(ge=16, le=8192)]
+Edge = Annotated[int, Field(ge=SMALLEST_EDGE, le=LARGEST_EDGE)]
 NamedSize = Annotated[tuple[Edge, Edge], BeforeValidator(pixels)]
 
 

@@ -69,7 +69,7 @@ class Watching:
         self.heartbeat_seconds = heartbeat_seconds
         self.draining = draining
 
-    async def watch(self, job_id: str, after: int, previews: bool) -> AsyncGenerator[job_pb2.WatchJobResponse, None]:
+    async def watch(self, job_id: str, after: int, *, previews: bool) -> AsyncGenerator[job_pb2.WatchJobResponse, None]:
         """The job's events after number `after`; ends after the terminal one.
 
         Raises JobNotFound, InvalidArgument for a number that the job has not reached, Draining when the server stops.

@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from imajin.common.v1 import image_pb2, progress_pb2
 from imajin.processing.v1 import processing_pb2, processing_pb2_grpc
@@ -19,6 +20,7 @@ from imajin_servers.runtime.errors import Internal, NotFound
 from imajin_servers.runtime.images import Assembly, Image, chunks
 
 SERVER = "processing"
+MessageT = TypeVar("MessageT", bound=Message)
 Upload = Sequence[image_pb2.ImageChunk]
 """An image cut for the wire once, to be sent as often as needed."""
 
@@ -47,6 +49,13 @@ async def upload(image: Image) -> Upload:
     return await asyncio.to_thread(lambda: list(chunks(image.data, info.format, info.width, info.height)))
 
 
+async def messages(kind: type[MessageT], spec: Message, source: Upload) -> AsyncGenerator[MessageT, None]:
+    """The messages of a call, each a `kind`: the spec, then the image in chunks."""
+    yield kind(spec=spec)
+    for chunk in source:
+        yield kind(chunk=chunk)
+
+
 class Processing:
     """Calls to the processing server."""
 
@@ -64,13 +73,7 @@ class Processing:
         self, spec: processing_pb2.ProcessSpec, source: Upload
     ) -> AsyncGenerator[progress_pb2.Progress | tuple[processing_pb2.ProcessResult, Outputs], None]:
         """Progress as it comes, and last what was made."""
-
-        async def requests() -> AsyncGenerator[processing_pb2.ProcessRequest, None]:
-            yield processing_pb2.ProcessRequest(spec=spec)
-            for chunk in source:
-                yield processing_pb2.ProcessRequest(chunk=chunk)
-
-        async with aclosing(self.outputs(lambda: self.stub.Process(requests(), metadata=calls.ids()))) as events:
+        async with aclosing(self.outputs(self.stub.Process, processing_pb2.ProcessRequest, spec, source)) as events:
             async for event in events:
                 yield event
 
@@ -78,14 +81,8 @@ class Processing:
         self, spec: processing_pb2.DerivativesSpec, source: Upload
     ) -> AsyncGenerator[progress_pb2.Progress | tuple[processing_pb2.DerivativesResult, Outputs], None]:
         """Progress as it comes, and last what was made."""
-
-        async def requests() -> AsyncGenerator[processing_pb2.CreateDerivativesRequest, None]:
-            yield processing_pb2.CreateDerivativesRequest(spec=spec)
-            for chunk in source:
-                yield processing_pb2.CreateDerivativesRequest(chunk=chunk)
-
         async with aclosing(
-            self.outputs(lambda: self.stub.CreateDerivatives(requests(), metadata=calls.ids()))
+            self.outputs(self.stub.CreateDerivatives, processing_pb2.CreateDerivativesRequest, spec, source)
         ) as events:
             async for event in events:
                 yield event
@@ -94,27 +91,20 @@ class Processing:
         self, spec: processing_pb2.ClipFocalSpec, source: Upload
     ) -> tuple[processing_pb2.ClipFocalResult, Image]:
         """Cuts one size."""
-
-        async def requests() -> AsyncGenerator[processing_pb2.ClipFocalRequest, None]:
-            yield processing_pb2.ClipFocalRequest(spec=spec)
-            for chunk in source:
-                yield processing_pb2.ClipFocalRequest(chunk=chunk)
-
-        async with aclosing(self.outputs(lambda: self.stub.ClipFocal(requests(), metadata=calls.ids()))) as events:
+        async with aclosing(self.outputs(self.stub.ClipFocal, processing_pb2.ClipFocalRequest, spec, source)) as events:
             async for result, outputs in events:
                 return result, outputs.image(result.image_index)
         raise Internal("the processing server ended without a result")
 
     async def focal_point(self, source: Upload) -> image_pb2.FocalPoint:
         """Where the subject is."""
-
-        async def requests() -> AsyncGenerator[processing_pb2.DetectFocalPointRequest, None]:
-            yield processing_pb2.DetectFocalPointRequest(spec=processing_pb2.DetectFocalPointSpec())
-            for chunk in source:
-                yield processing_pb2.DetectFocalPointRequest(chunk=chunk)
-
         answer = await calls.single(
-            SERVER, lambda: self.stub.DetectFocalPoint(requests(), metadata=calls.ids()), self.patience
+            SERVER,
+            lambda: self.stub.DetectFocalPoint(
+                messages(processing_pb2.DetectFocalPointRequest, processing_pb2.DetectFocalPointSpec(), source),
+                metadata=calls.ids(),
+            ),
+            self.patience,
         )
         return answer.focal_point
 
@@ -128,9 +118,15 @@ class Processing:
             text = ", ".join(known)
             raise NotFound(f"no family {name!r}; there are: {text}", metadata={"name": name, "known": text})
 
-    async def outputs(self, start: Callable[[], grpc.aio.Call]) -> AsyncGenerator[Any, None]:
+    async def outputs(
+        self, method: Callable[..., grpc.aio.Call], kind: type[Message], spec: Message, source: Upload
+    ) -> AsyncGenerator[Any, None]:
         """Progress of a call as it comes, and last its result with the images that came before it."""
         outputs = Outputs(self.max_image_bytes)
+
+        def start() -> grpc.aio.Call:
+            return method(messages(kind, spec, source), metadata=calls.ids())
+
         async with aclosing(calls.stream(SERVER, start, self.patience)) as answers:
             async for answer in answers:
                 match answer.WhichOneof("event"):

@@ -19,30 +19,23 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import grpc
 import numpy as np
 from PIL import Image
 
-from imajin.common.v1 import image_pb2
-from imajin.processing.v1 import processing_pb2 as pb
-from imajin.processing.v1 import processing_pb2_grpc as pb_grpc
 from imajin_client.up.programs import TUNING
-from imajin_servers.processing.__main__ import build
 from imajin_servers.processing.crop import plan
 from imajin_servers.processing.encode import Recipe
 from imajin_servers.processing.picture import decoded
 from imajin_servers.processing.pipeline import Cropped, Output, Resized, Work, make
-from imajin_servers.processing.settings import Encoders, Limits, ProcessingSettings
+from imajin_servers.processing.settings import Encoders, Limits
 from imajin_servers.processing.work import Workshop
-from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.decoding.decode import inspect, inspect_raw
 from imajin_servers.runtime.errors import ImageTooLarge
-from imajin_servers.runtime.images import chunks
-from imajin_servers.runtime.server import OPTIONS, Lifetime
+from noise import HEIGHT, WIDTH, large_jpeg, picture, png_of
 from peers import (
     LANCZOS,
     Files,
@@ -61,33 +54,11 @@ from peers import (
     vips_each,
 )
 from results import FOLDER, Cell, write
+from stall import worst_stall
 
-WIDTH, HEIGHT = 1536, 1024
 WIDTHS = (320, 640, 1024, 1536)
 CROPS = ((1200, 630), (300, 600), (1080, 1080))
 RUNS = int(os.environ.get("IMAJIN_BENCH_RUNS", "5"))
-
-
-def picture() -> Image.Image:
-    """Noise whose power falls with frequency as that of photographs does (1/f), with colours that go together."""
-    rng = np.random.default_rng(0)
-    fy, fx = np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)[None, :]
-    fall = 1 / np.maximum(np.hypot(fx, fy), 1 / WIDTH) ** 1.3
-    layers = []
-    for _ in range(3):
-        phases = np.exp(2j * np.pi * rng.random(fall.shape))
-        layer = np.fft.irfft2(fall * phases, (HEIGHT, WIDTH))
-        layers.append(layer / layer.std())
-    light, warm, green = layers
-    pixels = np.stack([light + 0.4 * warm, light + 0.2 * green, light - 0.4 * warm], -1)
-    return Image.fromarray((pixels * 45 + 128).clip(0, 255).astype(np.uint8))
-
-
-def png_of(image: Image.Image) -> bytes:
-    """`image` as a PNG."""
-    out = io.BytesIO()
-    image.save(out, "PNG", compress_level=6)
-    return out.getvalue()
 
 
 def heights(widths: Sequence[int]) -> list[tuple[int, int]]:
@@ -143,49 +114,6 @@ def rows(task: str, found: dict[str, Taken], base: str, wanted: list[np.ndarray]
         ]
         for name, taken in found.items()
     ]
-
-
-async def sent(spec: pb.ProcessSpec, data: bytes) -> AsyncIterator[pb.ProcessRequest]:
-    """A call's messages."""
-    yield pb.ProcessRequest(spec=spec)
-    for chunk in chunks(data, image_pb2.IMAGE_FORMAT_PNG, WIDTH, HEIGHT):
-        yield pb.ProcessRequest(chunk=chunk)
-
-
-async def worst_stall(png: bytes, calls: int) -> tuple[float, float]:
-    """The longest time, in ms, for which the server's event loop did not turn under `calls` default pipelines; and their wall time.
-
-    Client and server share the loop here, so the client's work is in it too.
-    """
-    settings = ProcessingSettings()
-    server = grpc.aio.server(options=OPTIONS)
-    port = server.add_insecure_port("127.0.0.1:0")
-    gaps: list[float] = []
-
-    async def watch() -> None:
-        last = time.perf_counter()
-        while True:
-            await asyncio.sleep(0.001)
-            gaps.append(time.perf_counter() - last - 0.001)
-            last = time.perf_counter()
-
-    async def one(stub: pb_grpc.ProcessingServiceStub) -> None:
-        async for _ in stub.Process(sent(pb.ProcessSpec(), png)):
-            pass
-
-    async with build(settings, Lifetime()) as services, connect(f"127.0.0.1:{port}") as channel:
-        for service in services:
-            service.add(service.servicer, server)
-        await server.start()
-        stub = pb_grpc.ProcessingServiceStub(channel)
-        await one(stub)
-        watcher = asyncio.create_task(watch())
-        began = time.perf_counter()
-        await asyncio.gather(*(one(stub) for _ in range(calls)))
-        wall = time.perf_counter() - began
-        watcher.cancel()
-        await server.stop(0)
-    return max(gaps) * 1000, wall * 1000
 
 
 def refusal(png: bytes) -> float:
@@ -297,13 +225,6 @@ def load(png: bytes) -> list[Row]:
     stall, wall = asyncio.run(worst_stall(png, 8))
     cpu = (time.process_time() - spent) * 1000
     return [["8 default pipelines at once", f"event loop still for {stall:.0f} ms at most", cpu, wall, "", "", "", ""]]
-
-
-def large_jpeg(image: Image.Image) -> tuple[Image.Image, bytes]:
-    """The picture as a camera would bring it: 10.7 megapixels of JPEG at quality 92; and what it decodes to."""
-    large = image.resize((4000, 2667), LANCZOS)
-    data = saved(large, "JPEG", quality=92, progressive=False)
-    return Image.open(io.BytesIO(data)).convert("RGB"), data
 
 
 def with_rest(table: list[Row]) -> list[Row]:

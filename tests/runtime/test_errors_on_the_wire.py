@@ -115,3 +115,28 @@ async def test_a_server_that_is_not_there_is_named() -> None:
     raised = status.from_call(error, "diffusion")
     assert isinstance(raised, errors.ServerUnavailable)
     assert raised.metadata == {"server": "diffusion"}
+
+
+class Reading(diffusion_pb2_grpc.DiffusionServiceServicer):
+    """Reads all that comes."""
+
+    async def Edit(self, requests: Any, context: Any) -> AsyncIterator[diffusion_pb2.EditResponse]:
+        async for _ in requests:
+            yield diffusion_pb2.EditResponse()
+
+
+@pytest.mark.parametrize("method", ["Edit", "Generate", "ListModels"])
+@pytest.mark.parametrize("data", [b"\xff" * 20, b"\x0a\xff\xff\xff\xff\x0f"], ids=["junk", "longer than it is"])
+async def test_bytes_that_are_no_message_are_an_invalid_argument(method: str, data: bytes) -> None:
+    server = grpc.aio.server(interceptors=[CallInterceptor()])
+    diffusion_pb2_grpc.add_DiffusionServiceServicer_to_server(Reading(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with connect(f"127.0.0.1:{port}") as channel:
+        call = channel.stream_stream(f"/imajin.diffusion.v1.DiffusionService/{method}")()
+        await call.write(data)
+        await call.done_writing()
+        error = await error_of(call)
+    await server.stop(None)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert isinstance(status.from_call(error), errors.InvalidArgument)

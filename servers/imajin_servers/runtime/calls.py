@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import protovalidate
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from imajin_servers.runtime import metrics, status
 from imajin_servers.runtime.errors import InvalidArgument, Violation
@@ -34,6 +34,14 @@ def validate(message: Message) -> None:
     if violations:
         text = "; ".join(f"{item.field}: {item.description}" for item in violations)
         raise InvalidArgument(text, violations=violations)
+
+
+def decoded(data: bytes, decode: Callable[[bytes], Message]) -> Message:
+    """The message in `data`. Raises InvalidArgument where it is none of its type."""
+    try:
+        return decode(data)
+    except DecodeError:
+        raise InvalidArgument("the message is none of this contract: it can't be decoded") from None
 
 
 def field_path(violation: protovalidate.Violation) -> str:
@@ -64,13 +72,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         metadata = dict(handler_call_details.invocation_metadata or ())
         request_id = str(metadata.get(REQUEST_ID) or uuid.uuid4().hex[:16])[:64]
         # The stubs know only the handlers of synchronous servers.
+        # Messages are decoded here, not by gRPC, which answers what it can't decode with UNKNOWN and the text of an exception.
+        decode: Any = handler.request_deserializer
         inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
         def checked(request: Any) -> Any:
-            if handler.request_streaming:
-                return Validated(request)
-            validate(request)
-            return request
+            return Checked(request, read) if handler.request_streaming else read(request)
+
+        def read(data: bytes) -> Message:
+            message = decoded(data, decode)
+            validate(message)
+            return message
 
         async def unary(request: Any, context: Context) -> Any:
             async with Around(method, request_id, context):
@@ -91,28 +103,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if handler.request_streaming
                 else grpc.unary_stream_rpc_method_handler
             )
-            return make(stream, handler.request_deserializer, handler.response_serializer)
+            return make(stream, None, handler.response_serializer)
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-        return make(unary, handler.request_deserializer, handler.response_serializer)
+        return make(unary, None, handler.response_serializer)
 
 
-class Validated:
-    """The messages of a client's stream, each held against the contract. It can be read on after a refusal."""
+class Checked:
+    """The messages of a client's stream, each read by `read`. It can be read on after a refusal."""
 
-    def __init__(self, requests: AsyncIterator[Message]) -> None:
+    def __init__(self, requests: AsyncIterator[bytes], read: Callable[[bytes], Message]) -> None:
         self.requests = aiter(requests)
+        self.read = read
 
-    def __aiter__(self) -> Validated:
+    def __aiter__(self) -> Checked:
         """Itself."""
         return self
 
     async def __anext__(self) -> Message:
         """The next message. Raises InvalidArgument."""
-        request = await anext(self.requests)
-        validate(request)
-        return request
+        return self.read(await anext(self.requests))
 
 
 class Around:

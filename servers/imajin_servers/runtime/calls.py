@@ -71,9 +71,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return handler
         metadata = dict(handler_call_details.invocation_metadata or ())
         request_id = str(metadata.get(REQUEST_ID) or uuid.uuid4().hex[:16])[:64]
-        # The stubs know only the handlers of synchronous servers.
         # Messages are decoded here, not by gRPC, which answers what it can't decode with UNKNOWN and the text of an exception.
         decode: Any = handler.request_deserializer
+        # The stubs know only the handlers of synchronous servers.
         inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
         def checked(request: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,8 @@ from imajin_client.jobs import AsyncJobs
 from imajin_client.sync import Jobs, Vram
 from imajin_client.twin import Events
 from imajin_client.vram import AsyncVram
+
+from .doubles import Doubles
 
 PAIRS = [(AsyncClient, Client), (AsyncJobs, Jobs), (AsyncVram, Vram)]
 
@@ -43,7 +44,7 @@ def test_the_twins_have_the_same_members(coroutine_face: type, blocking_face: ty
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_twins_have_the_same_signatures_and_words(pair: tuple[type, type], doubles: Any) -> None:
+def test_the_twins_have_the_same_signatures_and_words(pair: tuple[type, type], doubles: Doubles) -> None:
     coroutine_face, blocking_face = pair
     with Client(doubles.addresses) as client:
         twins = {Client: client, Jobs: client.jobs, Vram: client.vram}

@@ -6,7 +6,6 @@ import io
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image as Pillow
@@ -14,17 +13,20 @@ from typer.testing import CliRunner
 
 from imajin_client.command import app
 
+from . import answers
+from .doubles import Doubles
+
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
-def folder(doubles: Any, wire: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(doubles: Doubles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with the doubles at their addresses, where every image is a real one."""
     buffer = io.BytesIO()
     Pillow.new("RGB", (192, 108), (9, 99, 9)).save(buffer, "WEBP")
-    monkeypatch.setattr(wire, "PIXELS", buffer.getvalue())
-    monkeypatch.setattr(wire, "SMALL", buffer.getvalue())
+    monkeypatch.setattr(answers, "PIXELS", buffer.getvalue())
+    monkeypatch.setattr(answers, "SMALL", buffer.getvalue())
     for name, place in doubles.addresses.items():
         monkeypatch.setenv(f"IMAJIN_{name.upper()}_ADDRESS", place)
     monkeypatch.chdir(tmp_path)

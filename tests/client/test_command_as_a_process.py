@@ -15,11 +15,18 @@ from typing import Any
 
 import pytest
 
+from imajin.job.v1 import job_pb2
+from imajin.orchestrator.v1 import orchestrator_pb2
+from imajin.vram.v1 import vram_lease_pb2
+
+from .answers import denoising, granted
+from .doubles import Doubles, eventually, hold_open
+
 WAIT = 20
 
 
 @pytest.fixture
-def start(doubles: Any, tmp_path: Path) -> Iterator[Any]:
+def start(doubles: Doubles, tmp_path: Path) -> Iterator[Any]:
     """Starts `imajin` in an empty folder; what is left of it is killed at the end."""
     environment = {**os.environ, **{f"IMAJIN_{name.upper()}_ADDRESS": at for name, at in doubles.addresses.items()}}
     children: list[subprocess.Popen[bytes]] = []
@@ -40,21 +47,21 @@ def start(doubles: Any, tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def endless(doubles: Any, wire: Any) -> Any:
+def endless(doubles: Doubles) -> Any:
     def generate(request: Any, context: Any) -> Iterator[Any]:
-        yield wire.orchestrator_pb2.GenerateResponse(progress=wire.denoising(1, 9))
-        wire.hold_open(context)
+        yield orchestrator_pb2.GenerateResponse(progress=denoising(1, 9))
+        hold_open(context)
 
     def watch(request: Any, context: Any) -> Iterator[Any]:
-        yield wire.job_pb2.WatchJobResponse(sequence=1, progress=wire.denoising(1, 9))
-        wire.hold_open(context)
+        yield job_pb2.WatchJobResponse(sequence=1, progress=denoising(1, 9))
+        hold_open(context)
 
     doubles.answers.update(Generate=generate, WatchJob=watch)
     return doubles
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_cancels_the_call(number: int, status: int, endless: Any, wire: Any, start: Any) -> None:
+def test_a_signal_cancels_the_call(number: int, status: int, endless: Any, start: Any) -> None:
     child = start("generate", "a panda", "--events")
     assert json.loads(child.stdout.readline())["phase"] == "denoising"
     child.send_signal(number)
@@ -65,7 +72,7 @@ def test_a_signal_cancels_the_call(number: int, status: int, endless: Any, wire:
     assert out == b""
 
 
-def test_ctrl_c_cancels_the_job_of_sizes_but_not_the_one_that_is_watched(endless: Any, wire: Any, start: Any) -> None:
+def test_ctrl_c_cancels_the_job_of_sizes_but_not_the_one_that_is_watched(endless: Any, start: Any) -> None:
     child = start("jobs", "watch", "job-1", "--json")
     child.stdout.readline()
     child.send_signal(signal.SIGINT)
@@ -81,12 +88,12 @@ def test_ctrl_c_cancels_the_job_of_sizes_but_not_the_one_that_is_watched(endless
     assert [request.job_id for request in endless.asked["CancelJob"]] == ["job-1"]
 
 
-def test_a_reader_that_leaves_is_no_error(endless: Any, wire: Any, doubles: Any, start: Any) -> None:
+def test_a_reader_that_leaves_is_no_error(endless: Any, doubles: Doubles, start: Any) -> None:
     def many(request: Any, context: Any) -> Iterator[Any]:
         for number in range(1, 100_000):
             if not context.is_active():
                 return
-            yield wire.job_pb2.WatchJobResponse(sequence=number, progress=wire.denoising(1, 9))
+            yield job_pb2.WatchJobResponse(sequence=number, progress=denoising(1, 9))
 
     doubles.answers["WatchJob"] = many
     child = start("jobs", "watch", "job-1", "--json")
@@ -100,13 +107,13 @@ def test_a_reader_that_leaves_is_no_error(endless: Any, wire: Any, doubles: Any,
 SHOW = "import os; print(*(os.environ.get(n) for n in ('IMAJIN_LEASE_ID', 'IMAJIN_FENCING_TOKEN', 'IMAJIN_DEVICE_ID')))"
 
 
-def test_a_command_runs_under_a_lease_and_its_status_is_passed_on(doubles: Any, start: Any) -> None:
+def test_a_command_runs_under_a_lease_and_its_status_is_passed_on(doubles: Doubles, start: Any) -> None:
     child = start("vram", "run", "--gib", "2", "--", sys.executable, "-c", f"{SHOW}; raise SystemExit(7)")
     out, _ = child.communicate(timeout=WAIT)
     assert (child.returncode, out.split()) == (7, [b"lease-9", b"42", b"simulated-0"])
 
 
-def test_a_command_without_a_lease_does_not_run(doubles: Any, start: Any, tmp_path: Path) -> None:
+def test_a_command_without_a_lease_does_not_run(doubles: Doubles, start: Any, tmp_path: Path) -> None:
     doubles.fail("HoldLease", "RESOURCE_EXHAUSTED", "GPU_OOM")
     child = start("vram", "run", "--gib", "80", "--", "touch", "ran")
     _, err = child.communicate(timeout=WAIT)
@@ -115,7 +122,7 @@ def test_a_command_without_a_lease_does_not_run(doubles: Any, start: Any, tmp_pa
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_command_that_is_none_is_exit_2(doubles: Any, start: Any) -> None:
+def test_a_command_that_is_none_is_exit_2(doubles: Doubles, start: Any) -> None:
     child = start("vram", "run", "--gib", "2", "--", "no-such-command-here")
     _, err = child.communicate(timeout=WAIT)
     assert child.returncode == 2
@@ -130,8 +137,8 @@ time.sleep(60)
 """
 
 
-def test_a_lease_that_is_asked_back_ends_the_command(doubles: Any, wire: Any, start: Any, tmp_path: Path) -> None:
-    pb = wire.vram_lease_pb2
+def test_a_lease_that_is_asked_back_ends_the_command(doubles: Doubles, start: Any, tmp_path: Path) -> None:
+    pb = vram_lease_pb2
     told: list[str] = []
     marker = tmp_path / "running"
 
@@ -140,7 +147,7 @@ def test_a_lease_that_is_asked_back_ends_the_command(doubles: Any, wire: Any, st
             told.append(request.WhichOneof("message"))
             match told[-1]:
                 case "acquire":
-                    yield wire.granted(1)
+                    yield granted(1)
                 case "heartbeat" if marker.exists() and told.count("revoke") == 0:
                     told.append("revoke")
                     revoke = pb.Revoke(reason=pb.REVOKE_REASON_PREEMPTED)
@@ -163,7 +170,7 @@ def test_a_lease_that_is_asked_back_ends_the_command(doubles: Any, wire: Any, st
     assert told[-1] == "release"
 
 
-def test_ctrl_c_ends_the_command_and_gives_the_lease_back(doubles: Any, wire: Any, start: Any) -> None:
+def test_ctrl_c_ends_the_command_and_gives_the_lease_back(doubles: Doubles, start: Any) -> None:
     child = start("vram", "run", "--gib", "1", "--", sys.executable, "-c", STUBBORN)
     assert child.stdout.readline() == b"running\n"
     child.send_signal(signal.SIGINT)
@@ -196,12 +203,10 @@ def test_a_demo_avoids_taken_ports_and_says_where_the_log_of_a_fallen_suite_is(
     assert "nonsense" in (tmp_path / "out/.suite/suite.log").read_text()
 
 
-def test_ctrl_c_in_a_demo_ends_the_suite_that_it_started(
-    places: dict[str, str], wire: Any, start: Any, tmp_path: Path
-) -> None:
+def test_ctrl_c_in_a_demo_ends_the_suite_that_it_started(places: dict[str, str], start: Any, tmp_path: Path) -> None:
     child = start("demo", env={**os.environ, **places, "IMAJIN_UP_ONLY": "vram"})
     host, _, port = places["IMAJIN_VRAM_ADDRESS"].partition(":")
-    assert wire.eventually(lambda: listens(host, int(port)), WAIT)
+    assert eventually(lambda: listens(host, int(port)), WAIT)
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=WAIT)
     assert child.returncode == 130

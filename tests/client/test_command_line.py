@@ -13,10 +13,14 @@ from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 from imajin.common.v1 import image_pb2
+from imajin.job.v1 import job_pb2
 from imajin_client.command import app, checks
 from imajin_client.command.checks import face_model, image_model, whole
 from imajin_client.command.output import HINTS
 from imajin_client.errors import BY_REASON
+
+from .answers import PIXELS, SMALL, WatchJob, image_chunks, job
+from .doubles import Doubles
 
 runner = CliRunner()
 
@@ -24,7 +28,7 @@ runner = CliRunner()
 class Imajin:
     """The command in an empty folder, with the doubles at its addresses."""
 
-    def __init__(self, doubles: Any, folder: Path) -> None:
+    def __init__(self, doubles: Doubles, folder: Path) -> None:
         self.doubles = doubles
         self.folder = folder
         self.at = [part for name, place in doubles.addresses.items() for part in ("--at", f"{name}={place}")]
@@ -39,7 +43,7 @@ class Imajin:
 
 
 @pytest.fixture
-def imajin(doubles: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Imajin:
+def imajin(doubles: Doubles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Imajin:
     monkeypatch.chdir(tmp_path)
     return Imajin(doubles, tmp_path)
 
@@ -93,45 +97,45 @@ def test_people_get_text(arguments: list[str], imajin: Imajin) -> None:
     ],
     ids=["describe", "generate", "watch", "sizes"],
 )
-def test_streams_are_lines_of_json(arguments: list[str], kinds: list[str], imajin: Imajin, wire: Any) -> None:
+def test_streams_are_lines_of_json(arguments: list[str], kinds: list[str], imajin: Imajin) -> None:
     imajin.doubles.answers["WatchJob"] = lambda request, context: (
-        event for event in wire.WatchJob(request, context) if not event.HasField("preview")
+        event for event in WatchJob(request, context) if not event.HasField("preview")
     )
     result = imajin(*arguments)
     assert [json.loads(line)["event"] for line in result.stdout.splitlines()] == kinds
     assert result.stderr == ""
 
 
-def test_an_image_goes_to_a_file_a_folder_or_stdout(imajin: Imajin, wire: Any) -> None:
+def test_an_image_goes_to_a_file_a_folder_or_stdout(imajin: Imajin) -> None:
     imajin("generate", "a panda", "--seed", "7", "-o", "art/panda.webp", "--derivatives", "small", "--previews", "way")
-    assert Path("art/panda.webp").read_bytes() == wire.PIXELS
-    assert Path("small/hero-48.webp").read_bytes() == wire.SMALL
+    assert Path("art/panda.webp").read_bytes() == PIXELS
+    assert Path("small/hero-48.webp").read_bytes() == SMALL
     assert sorted(path.name for path in Path("way").iterdir()) == ["step-001.jpg", "step-002.jpg"]
     imajin("generate", "a panda", "--seed", "7", "-o", "art")
-    assert Path("art/imajin-7.webp").read_bytes() == wire.PIXELS
-    assert imajin("generate", "a panda", "-o", "-").stdout_bytes == wire.PIXELS
-    assert imajin("process", "-", "-o", "-", stdin=wire.SMALL).stdout_bytes == wire.SMALL
-    assert imajin("jobs", "save", "job-1", "hero", "-o", "-").stdout_bytes == wire.PIXELS
+    assert Path("art/imajin-7.webp").read_bytes() == PIXELS
+    assert imajin("generate", "a panda", "-o", "-").stdout_bytes == PIXELS
+    assert imajin("process", "-", "-o", "-", stdin=SMALL).stdout_bytes == SMALL
+    assert imajin("jobs", "save", "job-1", "hero", "-o", "-").stdout_bytes == PIXELS
     assert list(Path().rglob("*.partial")) == []
 
 
-def test_an_edit_takes_a_file_a_mask_and_the_rest(imajin: Imajin, wire: Any) -> None:
-    Path("in.webp").write_bytes(wire.PIXELS)
+def test_an_edit_takes_a_file_a_mask_and_the_rest(imajin: Imajin) -> None:
+    Path("in.webp").write_bytes(PIXELS)
     Path("mask.png").write_bytes(b"a mask")
     wishes = ["--mask", "mask.png", "--strength", "0.5", "--seed", "7", "--scheduler", "euler-ancestral"]
     told = imajin("edit", "in.webp", "a panda", *wishes, "--lora", "ink", "--lora", "fur=0.5", "--previews", "way")
     assert "in-edited-7.webp" in told.stdout
-    assert Path("in-edited-7.webp").read_bytes() == wire.PIXELS
+    assert Path("in-edited-7.webp").read_bytes() == PIXELS
     assert Path("way/step-001.jpg").exists()
     spec = imajin.doubles.asked["Edit"][0][0].spec
     assert (spec.mask_data, spec.strength, spec.scheduler) == (b"a mask", 0.5, 6)
     assert [(lora.name, lora.weight) for lora in spec.loras] == [("ink", 1.0), ("fur", 0.5)]
-    assert imajin("edit", "-", "a panda", "-o", "-", stdin=wire.SMALL).stdout_bytes == wire.SMALL
+    assert imajin("edit", "-", "a panda", "-o", "-", stdin=SMALL).stdout_bytes == SMALL
     assert "stdin" in imajin("edit", "-", "-", status=2).stderr
     assert "no number" in imajin("edit", "in.webp", "a panda", "--lora", "ink=much", status=2).stderr
 
 
-def test_generate_takes_a_canvas_of_noise(doubles: Any, imajin: Imajin) -> None:
+def test_generate_takes_a_canvas_of_noise(doubles: Doubles, imajin: Imajin) -> None:
     imajin("generate", "a panda", "--noise-canvas", "320x256")
     asked = doubles.asked["Generate"][0].noise_canvas
     assert (asked.width, asked.height) == (320, 256)
@@ -144,7 +148,7 @@ def test_a_file_of_another_format_is_refused(imajin: Imajin) -> None:
     assert not Path("panda.png").exists()
 
 
-def test_the_ending_of_the_file_asks_for_its_format(doubles: Any, imajin: Imajin) -> None:
+def test_the_ending_of_the_file_asks_for_its_format(doubles: Doubles, imajin: Imajin) -> None:
     imajin("generate", "a panda", "-o", "panda.jpeg", status=2)  # the double answers WebP whatever it is asked for
     imajin("generate", "a panda", "-o", "panda.webp")
     imajin("generate", "a panda", "-o", ".")
@@ -157,9 +161,9 @@ def test_words_come_from_stdin(imajin: Imajin) -> None:
     assert imajin.doubles.asked["Generate"][0].prompt == "a panda on a hill"
 
 
-def test_all_images_of_a_job_are_saved(imajin: Imajin, wire: Any) -> None:
+def test_all_images_of_a_job_are_saved(imajin: Imajin) -> None:
     result = imajin("sizes", "a panda", "-s", "hero", "--seed", "0", "-o", "art", "--json")
-    assert Path("art/hero.webp").read_bytes() == wire.PIXELS
+    assert Path("art/hero.webp").read_bytes() == PIXELS
     assert json.loads(result.stdout)["files"] == {"hero": "art/hero.webp"}
     assert imajin.doubles.asked["SubmitBatchSizes"][0].seed == 0
     assert imajin("sizes", "a panda", "-s", "hero", "--detach").stdout == "job-1\n"
@@ -204,9 +208,9 @@ def test_every_reason_that_a_user_can_mend_has_a_hint() -> None:
     assert set(HINTS) <= set(BY_REASON)
 
 
-def test_a_failed_job_is_exit_1(imajin: Imajin, wire: Any) -> None:
+def test_a_failed_job_is_exit_1(imajin: Imajin) -> None:
     imajin.doubles.answers["WatchJob"] = lambda request, context: iter(
-        [wire.job_pb2.WatchJobResponse(sequence=1, job=wire.job(4))]
+        [job_pb2.WatchJobResponse(sequence=1, job=job(4))]
     )
     assert "GPU_OOM" in imajin("jobs", "watch", "job-1", status=1).stderr
     machine = imajin("jobs", "watch", "job-1", "--json", status=1)
@@ -289,10 +293,10 @@ def test_a_damaged_model_is_told(tmp_path: Path) -> None:
     assert face_model(tmp_path / "face.tflite").state == "missing"
 
 
-def test_derivatives_are_saved_under_the_names_of_the_snippet(imajin: Imajin, wire: Any) -> None:
-    Path("in.webp").write_bytes(wire.SMALL)
+def test_derivatives_are_saved_under_the_names_of_the_snippet(imajin: Imajin) -> None:
+    Path("in.webp").write_bytes(SMALL)
     result = imajin("derivatives", "in.webp", "-o", "made", "--target", "70", "--alt", "A panda", "--eager")
-    assert Path("made/hero-640.3fa9c1d2e4b5.webp").read_bytes() == wire.SMALL
+    assert Path("made/hero-640.3fa9c1d2e4b5.webp").read_bytes() == SMALL
     assert Path("made/snippet.html").read_text() == '<img src="hero-640.3fa9c1d2e4b5.webp">\n'
     assert '<img src="hero-640.3fa9c1d2e4b5.webp">' in result.stdout
     assert "70.5" in result.stdout
@@ -303,15 +307,15 @@ def test_derivatives_are_saved_under_the_names_of_the_snippet(imajin: Imajin, wi
     assert document["files"] == ["made/hero-640.3fa9c1d2e4b5.webp"]
 
 
-def test_the_demo_makes_files_a_table_and_a_sheet(imajin: Imajin, wire: Any) -> None:
+def test_the_demo_makes_files_a_table_and_a_sheet(imajin: Imajin) -> None:
     buffer = io.BytesIO()
     Pillow.new("RGB", (192, 108), (200, 40, 40)).save(buffer, "WEBP")
     picture = buffer.getvalue()
 
     def read(request: Any, context: Any) -> Iterator[Any]:
-        for chunk in wire.image_chunks(picture):
-            yield wire.job_pb2.ReadJobResponse(chunk=chunk)
-        yield wire.job_pb2.ReadJobResponse(job=wire.job())
+        for chunk in image_chunks(picture):
+            yield job_pb2.ReadJobResponse(chunk=chunk)
+        yield job_pb2.ReadJobResponse(job=job())
 
     imajin.doubles.answers["ReadJob"] = read
     result = imajin("demo", "-s", "hero", "--out", "made")

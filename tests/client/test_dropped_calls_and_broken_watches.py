@@ -10,24 +10,24 @@ from typing import Any
 
 import pytest
 
+from imajin.job.v1 import job_pb2
+from imajin.orchestrator.v1 import orchestrator_pb2
+from imajin.vram.v1 import vram_lease_pb2
 from imajin_client import AsyncClient, Client, Job, Progress, errors, jobs
+
+from .answers import analysis, denoising, job
+from .doubles import Doubles, abort, eventually, hold_open
 
 WAIT = 10
 
 
 @pytest.fixture
-async def client(doubles: Any) -> Any:
-    async with AsyncClient(doubles.addresses) as made:
-        yield made
-
-
-@pytest.fixture
-def endless(doubles: Any, wire: Any) -> Any:
+def endless(doubles: Doubles) -> Any:
     """Generate sends one progress event and then works for ever."""
 
     def generate(request: Any, context: Any) -> Iterator[Any]:
-        yield wire.orchestrator_pb2.GenerateResponse(progress=wire.denoising(1, 9))
-        wire.hold_open(context)
+        yield orchestrator_pb2.GenerateResponse(progress=denoising(1, 9))
+        hold_open(context)
 
     doubles.answers["Generate"] = generate
     return doubles
@@ -76,12 +76,12 @@ def test_leaving_a_blocking_loop_cancels_the_call(endless: Any) -> None:
         assert endless.dropped["Generate"].wait(WAIT)
 
 
-def test_an_interrupt_in_a_blocking_call_cancels_it(endless: Any, wire: Any) -> None:
+def test_an_interrupt_in_a_blocking_call_cancels_it(endless: Any) -> None:
     main = threading.main_thread().ident
     assert main is not None
 
     def interrupt_when_it_is_called() -> None:
-        wire.eventually(lambda: bool(endless.asked["Generate"]))
+        eventually(lambda: bool(endless.asked["Generate"]))
         signal.pthread_kill(main, signal.SIGINT)
 
     with Client(endless.addresses) as client:
@@ -95,8 +95,8 @@ def test_an_interrupt_in_a_blocking_call_cancels_it(endless: Any, wire: Any) -> 
         assert client.models()[0].name == "embedded"
 
 
-def test_an_interrupt_while_waiting_for_memory_leaves_the_line(doubles: Any, wire: Any) -> None:
-    pb = wire.vram_lease_pb2
+def test_an_interrupt_while_waiting_for_memory_leaves_the_line(doubles: Doubles) -> None:
+    pb = vram_lease_pb2
     main = threading.main_thread().ident
     assert main is not None
     told: list[str] = []
@@ -110,7 +110,7 @@ def test_an_interrupt_while_waiting_for_memory_leaves_the_line(doubles: Any, wir
             yield pb.HoldLeaseResponse(waiting=pb.WaitingInQueue(position=3))
 
     def interrupt_when_it_waits() -> None:
-        wire.eventually(lambda: lease.position == 3)
+        eventually(lambda: lease.position == 3)
         signal.pthread_kill(main, signal.SIGINT)
 
     doubles.answers["HoldLease"] = queue
@@ -124,7 +124,7 @@ def test_an_interrupt_while_waiting_for_memory_leaves_the_line(doubles: Any, wir
     assert told == ["acquire", "release"]
 
 
-def test_a_client_that_is_closed_ends_the_calls_of_other_threads(endless: Any, wire: Any) -> None:
+def test_a_client_that_is_closed_ends_the_calls_of_other_threads(endless: Any) -> None:
     client = Client(endless.addresses)
     caught: list[BaseException] = []
 
@@ -136,7 +136,7 @@ def test_a_client_that_is_closed_ends_the_calls_of_other_threads(endless: Any, w
 
     caller = threading.Thread(target=call)
     caller.start()
-    assert wire.eventually(lambda: bool(endless.asked["Generate"]))
+    assert eventually(lambda: bool(endless.asked["Generate"]))
     client.close()
     caller.join(WAIT)
     assert [type(error) for error in caught] == [errors.Cancelled]
@@ -145,17 +145,17 @@ def test_a_client_that_is_closed_ends_the_calls_of_other_threads(endless: Any, w
         client.models()
 
 
-async def test_a_client_that_is_closed_opens_nothing_again(doubles: Any) -> None:
+async def test_a_client_that_is_closed_opens_nothing_again(doubles: Doubles) -> None:
     async with AsyncClient(doubles.addresses) as client:
         await client.models()
     with pytest.raises(RuntimeError, match="closed"):
         await client.models()
 
 
-async def test_a_unary_call_is_cancelled_too(doubles: Any, wire: Any, client: AsyncClient) -> None:
-    doubles.answers["AnalyzeContext"] = lambda request, context: wire.hold_open(context) or wire.analysis()
+async def test_a_unary_call_is_cancelled_too(doubles: Doubles, client: AsyncClient) -> None:
+    doubles.answers["AnalyzeContext"] = lambda request, context: hold_open(context) or analysis()
     task = asyncio.create_task(client.describe("a panda"))
-    assert await asyncio.to_thread(wire.eventually, lambda: bool(doubles.asked["AnalyzeContext"]))
+    assert await asyncio.to_thread(eventually, lambda: bool(doubles.asked["AnalyzeContext"]))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -163,12 +163,12 @@ async def test_a_unary_call_is_cancelled_too(doubles: Any, wire: Any, client: As
 
 
 async def test_a_watch_goes_on_after_a_break_without_a_gap(
-    doubles: Any, wire: Any, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    doubles: Doubles, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One attempt without news is all there is: each event starts the count anew.
     monkeypatch.setattr(jobs, "RETRY_SECONDS", (0.01,))
-    event = wire.job_pb2.WatchJobResponse
-    steps = [event(sequence=number, progress=wire.denoising(number, 6)) for number in range(1, 6)]
+    event = job_pb2.WatchJobResponse
+    steps = [event(sequence=number, progress=denoising(number, 6)) for number in range(1, 6)]
 
     def broken_off(request: Any, context: Any) -> Iterator[Any]:
         """Two events a connection; then it breaks, each time in another way."""
@@ -177,9 +177,9 @@ async def test_a_watch_goes_on_after_a_break_without_a_gap(
         if len(left) > 2:
             connection = len(doubles.asked["WatchJob"])
             if connection == 1:
-                wire.abort(context, {"code": "UNAVAILABLE", "reason": "DRAINING", "message": "shutting down"})
+                abort(context, {"code": "UNAVAILABLE", "reason": "DRAINING", "message": "shutting down"})
             return
-        yield event(sequence=6, job=wire.job())
+        yield event(sequence=6, job=job())
 
     doubles.answers["WatchJob"] = broken_off
     seen = [item async for item in client.jobs.watch("job-1")]
@@ -188,27 +188,25 @@ async def test_a_watch_goes_on_after_a_break_without_a_gap(
     assert [request.after_event for request in doubles.asked["WatchJob"]] == [0, 2, 4]
 
 
-async def test_a_watch_survives_a_restart_of_the_server(doubles: Any, wire: Any, client: AsyncClient) -> None:
-    event = wire.job_pb2.WatchJobResponse
+async def test_a_watch_survives_a_restart_of_the_server(doubles: Doubles, client: AsyncClient) -> None:
+    event = job_pb2.WatchJobResponse
 
     def first(request: Any, context: Any) -> Iterator[Any]:
-        yield event(sequence=5, progress=wire.denoising(1, 2))
-        wire.hold_open(context)
+        yield event(sequence=5, progress=denoising(1, 2))
+        hold_open(context)
 
     doubles.answers["WatchJob"] = first
     watch = client.jobs.watch("job-1")
     assert (await anext(watch)).sequence == 5
     await asyncio.to_thread(doubles.stop)
-    doubles.answers["WatchJob"] = lambda request, context: iter([event(sequence=6, job=wire.job())])
+    doubles.answers["WatchJob"] = lambda request, context: iter([event(sequence=6, job=job())])
     doubles.start()
     assert isinstance(await anext(watch), Job)
     assert doubles.asked["WatchJob"][-1].after_event == 5
     await watch.aclose()
 
 
-async def test_a_watch_of_the_cards_survives_a_restart_of_the_server(
-    doubles: Any, wire: Any, client: AsyncClient
-) -> None:
+async def test_a_watch_of_the_cards_survives_a_restart_of_the_server(doubles: Doubles, client: AsyncClient) -> None:
     async with client.vram.watch() as changes:
         assert (await anext(changes)).devices
         await asyncio.to_thread(doubles.stop)
@@ -230,22 +228,22 @@ async def test_a_watch_gives_up_at_last(monkeypatch: pytest.MonkeyPatch) -> None
             await client.jobs.wait("job-1")
 
 
-async def test_a_typed_error_is_not_tried_again(doubles: Any, client: AsyncClient) -> None:
+async def test_a_typed_error_is_not_tried_again(doubles: Doubles, client: AsyncClient) -> None:
     doubles.fail("WatchJob", "NOT_FOUND", "JOB_NOT_FOUND")
     with pytest.raises(errors.JobNotFound):
         await client.jobs.wait("nothing")
     assert len(doubles.asked["WatchJob"]) == 1
 
 
-async def test_waiting_for_a_job_has_its_own_timeout(doubles: Any, wire: Any, client: AsyncClient) -> None:
-    doubles.answers["WatchJob"] = lambda request, context: wire.hold_open(context) or iter(())
+async def test_waiting_for_a_job_has_its_own_timeout(doubles: Doubles, client: AsyncClient) -> None:
+    doubles.answers["WatchJob"] = lambda request, context: hold_open(context) or iter(())
     with pytest.raises(TimeoutError):
         await client.jobs.wait("job-1", timeout=1.0)
     assert await asyncio.to_thread(doubles.dropped["WatchJob"].wait, WAIT)
     assert doubles.asked["CancelJob"] == []
 
 
-def test_a_closed_client_leaves_no_thread(doubles: Any) -> None:
+def test_a_closed_client_leaves_no_thread(doubles: Doubles) -> None:
     with Client(doubles.addresses) as client:
         client.sizes()
         assert any(thread.name == "imajin-client" for thread in threading.enumerate())

@@ -8,13 +8,11 @@ import grpc
 import pytest
 
 from imajin.common.v1 import error_pb2
+from imajin.job.v1 import job_pb2
 from imajin_client import AsyncClient, Client, ImajinError, errors
 
-
-@pytest.fixture
-async def client(doubles: Any) -> Any:
-    async with AsyncClient(doubles.addresses) as made:
-        yield made
+from .answers import PIXELS, image_chunks, job
+from .doubles import Doubles, hold_open
 
 
 def test_every_reason_of_the_contract_has_a_class() -> None:
@@ -44,7 +42,7 @@ def test_the_tree_is_drawn_as_it_is() -> None:
     ],
 )
 async def test_a_typed_error_keeps_reason_message_and_facts(
-    code: str, reason: str, kind: type[ImajinError], doubles: Any, client: AsyncClient
+    code: str, reason: str, kind: type[ImajinError], doubles: Doubles, client: AsyncClient
 ) -> None:
     doubles.fail("Generate", code, reason, "no", metadata={"requested": "8GB", "available": "4GB"})
     with pytest.raises(kind) as caught:
@@ -54,7 +52,7 @@ async def test_a_typed_error_keeps_reason_message_and_facts(
     assert caught.value.details == {"requested": "8GB", "available": "4GB"}
 
 
-async def test_violations_and_retry_delay_come_along(doubles: Any, client: AsyncClient) -> None:
+async def test_violations_and_retry_delay_come_along(doubles: Doubles, client: AsyncClient) -> None:
     doubles.fail("AnalyzeContext", "INVALID_ARGUMENT", "INVALID_ARGUMENT", violations=[("filters.region", "too long")])
     with pytest.raises(errors.InvalidArgument) as caught:
         await client.describe("a panda")
@@ -65,7 +63,7 @@ async def test_violations_and_retry_delay_come_along(doubles: Any, client: Async
     assert full.value.retry_after == 1.5
 
 
-async def test_a_reason_from_the_future_is_still_an_imajin_error(doubles: Any, client: AsyncClient) -> None:
+async def test_a_reason_from_the_future_is_still_an_imajin_error(doubles: Doubles, client: AsyncClient) -> None:
     doubles.fail("ListModels", "ABORTED", "NOT_INVENTED_YET")
     with pytest.raises(ImajinError) as caught:
         await client.models()
@@ -79,7 +77,7 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
     assert caught.value.details == {"server": "diffusion", "address": "127.0.0.1:1"}
 
 
-async def test_a_status_without_a_word_of_the_suite_is_mapped_too(doubles: Any, client: AsyncClient) -> None:
+async def test_a_status_without_a_word_of_the_suite_is_mapped_too(doubles: Doubles, client: AsyncClient) -> None:
     def refuse(request: Any, context: Any) -> Any:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "who are you")
 
@@ -88,28 +86,24 @@ async def test_a_status_without_a_word_of_the_suite_is_mapped_too(doubles: Any, 
         await client.models()
 
 
-async def test_the_deadline_of_a_call_is_a_timeout_and_ends_the_work(
-    doubles: Any, wire: Any, client: AsyncClient
-) -> None:
-    doubles.answers["Generate"] = lambda request, context: wire.hold_open(context) or iter(())
+async def test_the_deadline_of_a_call_is_a_timeout_and_ends_the_work(doubles: Doubles, client: AsyncClient) -> None:
+    doubles.answers["Generate"] = lambda request, context: hold_open(context) or iter(())
     with pytest.raises(errors.Timeout) as caught:
         await client.generate("a panda", timeout=0.1)
     assert caught.value.reason == "DEADLINE"
     assert doubles.dropped["Generate"].wait(10)
 
 
-async def test_a_failed_job_raises_its_own_error(doubles: Any, wire: Any, client: AsyncClient) -> None:
-    doubles.answers["WatchJob"] = lambda request, context: iter(
-        [wire.job_pb2.WatchJobResponse(sequence=1, job=wire.job(4))]
-    )
+async def test_a_failed_job_raises_its_own_error(doubles: Doubles, client: AsyncClient) -> None:
+    doubles.answers["WatchJob"] = lambda request, context: iter([job_pb2.WatchJobResponse(sequence=1, job=job(4))])
     with pytest.raises(errors.GpuOutOfMemory) as caught:
         await client.jobs.wait("job-1")
     assert caught.value.details["requested"] == "8GB"
 
 
 @pytest.mark.parametrize("fault", ["gap", "gap without a hash", "hash", "cut off", "missing"])
-async def test_a_damaged_transfer_is_told(fault: str, doubles: Any, wire: Any, client: AsyncClient) -> None:
-    chunks = list(wire.image_chunks(wire.PIXELS))
+async def test_a_damaged_transfer_is_told(fault: str, doubles: Doubles, client: AsyncClient) -> None:
+    chunks = list(image_chunks(PIXELS))
     match fault:
         case "gap":
             del chunks[1]
@@ -122,14 +116,14 @@ async def test_a_damaged_transfer_is_told(fault: str, doubles: Any, wire: Any, c
             del chunks[2]
         case "missing":
             chunks.clear()
-    answer = wire.job_pb2.GetJobResultResponse
-    events = [answer(chunk=chunk) for chunk in chunks] + [answer(result=wire.job_pb2.JobResult(format=3))]
+    answer = job_pb2.GetJobResultResponse
+    events = [answer(chunk=chunk) for chunk in chunks] + [answer(result=job_pb2.JobResult(format=3))]
     doubles.answers["GetJobResult"] = lambda request, context: iter(events)
     with pytest.raises(errors.TransferBroken):
         await client.jobs.result("job-1")
 
 
-async def test_unknown_words_are_refused_before_the_call(doubles: Any, client: AsyncClient) -> None:
+async def test_unknown_words_are_refused_before_the_call(doubles: Doubles, client: AsyncClient) -> None:
     with pytest.raises(errors.InvalidArgument, match="there are: png, jpeg, webp, avif"):
         await client.generate("a panda", format="gif")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="sead"):
@@ -144,7 +138,7 @@ async def test_what_is_no_image_is_refused_before_the_call(client: AsyncClient, 
         await client.focal_point(tmp_path / "nothing.png")
 
 
-def test_the_blocking_twin_raises_the_same(doubles: Any) -> None:
+def test_the_blocking_twin_raises_the_same(doubles: Doubles) -> None:
     doubles.fail("GetJob", "NOT_FOUND", "JOB_NOT_FOUND", metadata={"job_id": "x"})
     with Client(doubles.addresses) as client, pytest.raises(errors.JobNotFound) as caught:
         client.jobs.get("x")

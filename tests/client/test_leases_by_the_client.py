@@ -9,23 +9,20 @@ from typing import Any
 import grpc
 import pytest
 
+from imajin.vram.v1 import vram_lease_pb2
 from imajin_client import AsyncClient, Client, errors
+
+from .answers import granted
+from .doubles import Doubles, eventually, hold_open
 
 GIB = 1024**3
 WAIT = 10
 
 
-@pytest.fixture
-async def client(doubles: Any) -> Any:
-    async with AsyncClient(doubles.addresses) as made:
-        yield made
-
-
 class Told:
     """What a vram server was told over all streams, and how it answers."""
 
-    def __init__(self, doubles: Any, wire: Any) -> None:
-        self.wire = wire
+    def __init__(self, doubles: Doubles) -> None:
         self.streams: list[list[str]] = []
         self.messages: list[Any] = []
         doubles.answers["HoldLease"] = self.hold
@@ -35,7 +32,7 @@ class Told:
         """Messages of the first stream after which it breaks; 0 for never."""
 
     def hold(self, requests: Any, context: Any) -> Iterator[Any]:
-        pb = self.wire.vram_lease_pb2
+        pb = vram_lease_pb2
         kinds: list[str] = []
         self.streams.append(kinds)
         for request in requests:
@@ -45,10 +42,10 @@ class Told:
             match kind:
                 case "acquire":
                     yield pb.HoldLeaseResponse(waiting=pb.WaitingInQueue(position=2))
-                    yield self.wire.granted(request.acquire.bytes, interval=0.02, ttl=self.ttl)
+                    yield granted(request.acquire.bytes, interval=0.02, ttl=self.ttl)
                     yield from self.after_grant
                 case "resume":
-                    yield self.wire.granted(GIB, interval=0.02, ttl=self.ttl)
+                    yield granted(GIB, interval=0.02, ttl=self.ttl)
                 case "heartbeat":
                     yield pb.HoldLeaseResponse(heartbeat_ack=pb.HeartbeatAck())
                 case "resize":
@@ -64,15 +61,15 @@ class Told:
 
 
 @pytest.fixture
-def told(doubles: Any, wire: Any) -> Told:
-    return Told(doubles, wire)
+def told(doubles: Doubles) -> Told:
+    return Told(doubles)
 
 
-async def until(wire: Any, condition: Any) -> None:
-    assert await asyncio.to_thread(wire.eventually, condition)
+async def until(condition: Any) -> None:
+    assert await asyncio.to_thread(eventually, condition)
 
 
-async def test_a_lease_is_asked_for_kept_and_given_back(told: Told, wire: Any, client: AsyncClient) -> None:
+async def test_a_lease_is_asked_for_kept_and_given_back(told: Told, client: AsyncClient) -> None:
     async with client.vram.lease(
         gib=2, holder="train", priority=70, preemptible=True, max_wait=5, ttl=60, device_id="simulated-0", group="mine"
     ) as lease:
@@ -81,7 +78,7 @@ async def test_a_lease_is_asked_for_kept_and_given_back(told: Told, wire: Any, c
         lease.check()
         lease.report(bytes_used=GIB)
         lease.report(idle=True)
-        await until(wire, lambda: told.heard("heartbeat", 3))
+        await until(lambda: told.heard("heartbeat", 3))
         await lease.resize(gib=1)
         assert lease.bytes == GIB
     ask = told.messages[0].acquire
@@ -93,7 +90,9 @@ async def test_a_lease_is_asked_for_kept_and_given_back(told: Told, wire: Any, c
         lease.check()
 
 
-async def test_an_end_that_races_with_the_first_write_is_asked_about_again(doubles: Any, client: AsyncClient) -> None:
+async def test_an_end_that_races_with_the_first_write_is_asked_about_again(
+    doubles: Doubles, client: AsyncClient
+) -> None:
     asked = []
 
     def answer(requests: Any, context: Any) -> Iterator[Any]:
@@ -110,7 +109,7 @@ async def test_an_end_that_races_with_the_first_write_is_asked_about_again(doubl
     assert asked == ["acquire", "acquire"]
 
 
-async def test_a_refused_lease_raises_and_runs_no_block(doubles: Any, client: AsyncClient) -> None:
+async def test_a_refused_lease_raises_and_runs_no_block(doubles: Doubles, client: AsyncClient) -> None:
     doubles.fail("HoldLease", "RESOURCE_EXHAUSTED", "GPU_OOM", metadata={"requested": "80GB", "available": "8GB"})
     ran = False
     with pytest.raises(errors.GpuOutOfMemory) as caught:
@@ -127,8 +126,8 @@ async def test_no_server_is_unavailable_at_once() -> None:
                 raise AssertionError("the block ran")
 
 
-async def test_a_wait_that_is_given_up_leaves_the_line(doubles: Any, wire: Any, client: AsyncClient) -> None:
-    pb = wire.vram_lease_pb2
+async def test_a_wait_that_is_given_up_leaves_the_line(doubles: Doubles, client: AsyncClient) -> None:
+    pb = vram_lease_pb2
     told: list[str] = []
 
     def queue(requests: Any, context: Any) -> Iterator[Any]:
@@ -142,28 +141,26 @@ async def test_a_wait_that_is_given_up_leaves_the_line(doubles: Any, wire: Any, 
     doubles.answers["HoldLease"] = queue
     lease = client.vram.lease(gib=1)
     task = asyncio.create_task(lease.acquire())
-    await until(wire, lambda: lease.position == 3)
+    await until(lambda: lease.position == 3)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert told == ["acquire", "release"]
 
 
-async def test_a_broken_stream_is_taken_up_by_its_token(told: Told, wire: Any, client: AsyncClient) -> None:
+async def test_a_broken_stream_is_taken_up_by_its_token(told: Told, client: AsyncClient) -> None:
     told.break_after = 3
     async with client.vram.lease(gib=1) as lease:
-        await until(wire, lambda: told.heard("resume"))
-        await until(wire, lambda: len(told.streams) == 2 and told.streams[1].count("heartbeat") >= 2)
+        await until(lambda: told.heard("resume"))
+        await until(lambda: len(told.streams) == 2 and told.streams[1].count("heartbeat") >= 2)
         lease.check()
     resume = next(item.resume for item in told.messages if item.HasField("resume"))
     assert (resume.lease_id, resume.fencing_token) == ("lease-9", 42)
     assert told.streams[1][-1] == "release"
 
 
-async def test_a_revocation_reaches_the_block_which_may_end_in_order(
-    told: Told, wire: Any, client: AsyncClient
-) -> None:
-    pb = wire.vram_lease_pb2
+async def test_a_revocation_reaches_the_block_which_may_end_in_order(told: Told, client: AsyncClient) -> None:
+    pb = vram_lease_pb2
     revoke = pb.Revoke(reason=pb.REVOKE_REASON_PREEMPTED)
     revoke.deadline.GetCurrentTime()
     revoke.deadline.seconds += 20
@@ -178,13 +175,13 @@ async def test_a_revocation_reaches_the_block_which_may_end_in_order(
 
 
 @pytest.mark.parametrize("way", ["told by the server", "no answer before the ttl", "revoked and kept"])
-async def test_a_lost_lease_stops_the_block(way: str, told: Told, wire: Any, doubles: Any, client: AsyncClient) -> None:
-    pb = wire.vram_lease_pb2
+async def test_a_lost_lease_stops_the_block(way: str, told: Told, doubles: Doubles, client: AsyncClient) -> None:
+    pb = vram_lease_pb2
     match way:
         case "told by the server":
             told.after_grant = [pb.HoldLeaseResponse(released=pb.Released(reason=pb.RELEASE_REASON_EXPIRED))]
         case "no answer before the ttl":
-            doubles.answers["HoldLease"] = lambda requests, context: mute(wire, requests, context)
+            doubles.answers["HoldLease"] = lambda requests, context: mute(requests, context)
         case "revoked and kept":
             revoke = pb.Revoke(reason=pb.REVOKE_REASON_DRAINING)
             revoke.deadline.GetCurrentTime()
@@ -200,11 +197,11 @@ async def test_a_lost_lease_stops_the_block(way: str, told: Told, wire: Any, dou
     assert current.cancelling() == 0
 
 
-def mute(wire: Any, requests: Any, context: Any) -> Iterator[Any]:
+def mute(requests: Any, context: Any) -> Iterator[Any]:
     """Grants for a fifth of a second and never answers again."""
     next(requests)
-    yield wire.granted(GIB, interval=0.02, ttl=0.2)
-    wire.hold_open(context, 5)
+    yield granted(GIB, interval=0.02, ttl=0.2)
+    hold_open(context, 5)
 
 
 async def test_a_cancel_from_outside_stays_a_cancel(told: Told, client: AsyncClient) -> None:
@@ -228,16 +225,16 @@ async def test_an_amount_is_needed(client: AsyncClient) -> None:
         client.vram.lease(holder="x")
 
 
-def test_the_blocking_lease_does_the_same(told: Told, wire: Any, doubles: Any) -> None:
+def test_the_blocking_lease_does_the_same(told: Told, doubles: Doubles) -> None:
     with Client(doubles.addresses) as client:
         with client.vram.lease(gib=1, holder="sync") as lease:
             assert (lease.fencing_token, lease.revoked, lease.lost) == (42, False, None)
-            assert wire.eventually(lambda: told.heard("heartbeat", 2))
+            assert eventually(lambda: told.heard("heartbeat", 2))
             lease.resize(bytes=5)
             assert lease.bytes == 5
         assert told.streams[0][-1] == "release"
-        pb = wire.vram_lease_pb2
+        pb = vram_lease_pb2
         told.after_grant = [pb.HoldLeaseResponse(released=pb.Released(reason=pb.RELEASE_REASON_EXPIRED))]
         with pytest.raises(errors.LeaseLost), client.vram.lease(gib=1) as lease:
-            assert wire.eventually(lambda: lease.lost is not None)
+            assert eventually(lambda: lease.lost is not None)
             lease.check()

@@ -67,3 +67,13 @@ def file_of(image: Image.Image, format: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def photo(photographs: Path) -> Image.Image:
+    return Image.open(photographs / "coffee.png").convert("RGB")  # 600 x 400
+
+
+@pytest.fixture(scope="session")
+def photo_png(photo: Image.Image) -> bytes:
+    return file_of(photo, "PNG")

@@ -15,14 +15,10 @@ from imajin_servers.runtime.decoding.decode import decode, inspect
 from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.errors import ImageInvalid
 
+from .conftest import file_of
+
 ORANGE = (230, 120, 40)
 Pixels = np.ndarray
-
-
-def file_of(image: Image.Image, format: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
 
 
 def opened(data: bytes) -> Image.Image:

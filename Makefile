@@ -33,15 +33,17 @@ check: $(VENV)/installed-dev ## Lint, types, walls, contract.
 	@BIN=$(BIN) protos/check-breaking
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m imajin_gateway.reference --check
+	$(BIN)/python docs/settings.py --check
 
 format: $(VENV)/installed-dev ## Formats code and contract.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/buf format -w
 
-generate: $(VENV)/installed-dev ## Writes generated/ and docs/api/ from the contract.
+generate: $(VENV)/installed-dev ## Writes generated/ and docs/api/ from the contract, docs/settings.md from the settings.
 	$(BIN)/python protos/generate.py
 	$(BIN)/python -m imajin_gateway.reference
+	$(BIN)/python docs/settings.py
 
 bench: $(VENV)/installed-dev ## Runs the side-by-side measurements into bench/results/.
 	@for script in transport rest_overhead suite_overhead classifier engine processing credentials; do \

@@ -67,17 +67,23 @@ class Addresses(Section):
     section = "addresses"
 
     gateway: str = Field(default="127.0.0.1:8080", validation_alias=AliasChoices("gateway", "IMAJIN_GATEWAY_ADDRESS"))
+    """The REST shim and the studio page; HTTP."""
     prompt: str = Field(default="127.0.0.1:50051", validation_alias=AliasChoices("prompt", "IMAJIN_PROMPT_ADDRESS"))
+    """Descriptions to prompts."""
     diffusion: str = Field(
         default="127.0.0.1:50052", validation_alias=AliasChoices("diffusion", "IMAJIN_DIFFUSION_ADDRESS")
     )
+    """Prompts to images."""
     processing: str = Field(
         default="127.0.0.1:50053", validation_alias=AliasChoices("processing", "IMAJIN_PROCESSING_ADDRESS")
     )
+    """Images to images."""
     vram: str = Field(default="127.0.0.1:50054", validation_alias=AliasChoices("vram", "IMAJIN_VRAM_ADDRESS"))
+    """Who may use how much of which card."""
     orchestrator: str = Field(
         default="127.0.0.1:50055", validation_alias=AliasChoices("orchestrator", "IMAJIN_ORCHESTRATOR_ADDRESS")
     )
+    """Flows across the others, and jobs."""
 
     def servers(self) -> dict[str, str]:
         """The servers behind the gateway, by name."""
@@ -93,6 +99,7 @@ class GatewaySettings(Section):
     listen: str = ""
     """Address to bind, where it differs from the one that others use; `host:port`."""
     log_level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
     log_json: bool | None = None
     """JSON lines instead of text; by default where the log is no terminal."""
     cors_origins: Annotated[list[str], NoDecode] = []

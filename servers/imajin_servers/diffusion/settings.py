@@ -24,12 +24,17 @@ class ModelEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=128)
+    """What requests call it."""
     source: str
     """Directory, or repository on the model hub."""
     styles: list[Style] = Field(default_factory=list)
+    """What it is for: a request that names a style and no model gets the first model of that style."""
     description: str = ""
+    """For people who choose."""
     license: str = ""
+    """Of its weights, for people who choose."""
     revision: str | None = None
+    """Branch, tag or commit of a repository on the hub."""
     variant: str | None = None
     """Of the weight files, such as `fp16`."""
     dtype: Dtype | None = None
@@ -37,12 +42,15 @@ class ModelEntry(BaseModel):
     scheduler: str | None = None
     """A scheduler class of diffusers in place of the model's own, such as `EulerDiscreteScheduler`."""
     default_steps: int = Field(default=30, ge=1, le=150)
+    """Denoising steps of a request that names none."""
     default_guidance_scale: float = Field(default=7.0, ge=0, le=30)
+    """Guidance scale of a request that names none."""
     prompt_tokens: int = Field(default=512, ge=16, le=512)
     """Pieces of words that a flow transformer hears of a prompt at most; FLUX.1 schnell was trained on 256."""
     base_sizes: list[tuple[int, int]] = Field(default_factory=list)
     """Width and height in pixels, the size that it draws where none is asked for first; its own size when empty."""
     max_upscale: float = Field(default=2.0, ge=1, le=16)
+    """How far a base of this model may be enlarged for a size of a batch."""
     channels_last: bool = False
     """Lays pictures out as cards like it. The same sums in another order."""
     fuse_projections: bool = False
@@ -51,7 +59,6 @@ class ModelEntry(BaseModel):
     """Compiles the blocks that repeat, at the first step of each size. The same sums in another order."""
     fp8_weights: bool = False
     """Keeps the denoiser's weights in 8 bits: half the memory, and pictures that differ. Not with `compile_blocks`."""
-
     step_cache: float = Field(default=0.0, ge=0, le=1)
     """Leaves all blocks but the first out of a step where that one has changed its word by less than this share since they
     were asked last, such as 0.1: faster, and pictures that differ; 0 never does. Not with `compile_blocks`."""
@@ -72,15 +79,19 @@ class LoraEntry(BaseModel):
 
     # The name is also that of peft's layers, where a dot would part it.
     name: str = Field(min_length=1, max_length=128, pattern=r"^[^.]*$")
+    """What requests call it; without a dot."""
     source: str
     """Safetensors file, the directory that it lies in, or repository on the model hub."""
     file: str = ""
     """Its name in the directory or repository; a directory with one such file needs none."""
     revision: str | None = None
+    """Branch, tag or commit of a repository on the hub."""
     models: list[str] = Field(default_factory=list)
     """Names of the models that it is for; all of them when empty."""
     description: str = ""
+    """For people who choose."""
     license: str = ""
+    """Of the adapter, for people who choose."""
 
 
 class ModerationSettings(BaseModel):

@@ -30,9 +30,7 @@ class OrchestratorSettings(ServerSettings):
     """What the orchestrator can be told."""
 
     section = "orchestrator"
-    model_config = SettingsConfigDict(
-        **(ServerSettings.model_config | SettingsConfigDict(env_prefix="IMAJIN_ORCHESTRATOR_"))
-    )
+    model_config = SettingsConfigDict(env_prefix="IMAJIN_ORCHESTRATOR_")
 
     data_dir: Path = Path(".imajin/data")
     """Where jobs (`jobs.sqlite3`) and their images (`results/`) lie."""

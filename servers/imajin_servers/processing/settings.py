@@ -19,7 +19,9 @@ class FamilySettings(BaseModel):
     """A family of derivatives: each width, in pixels, in each encoding."""
 
     widths: list[int] = Field(min_length=1, max_length=16)
+    """In pixels, 16 to 8192."""
     formats: list[Encoding] = Field(default=["webp"], min_length=1, max_length=4)
+    """Encodings of each width."""
 
     @model_validator(mode="after")
     def sound(self) -> FamilySettings:
@@ -49,15 +51,19 @@ class Encoders(BaseModel):
     """How images are encoded where a call doesn't say."""
 
     webp_quality: int = Field(default=82, ge=1, le=100)
+    """Quality of WebP."""
     webp_method: int = Field(default=4, ge=0, le=6)
     """Effort; 2 takes half the time of 4 and 4 to 14% more bytes."""
     jpeg_quality: int = Field(default=82, ge=1, le=100)
+    """Quality of JPEG."""
     jpeg_progressive: bool = True
     """Without it JPEG takes a sixth of the time and 7% more bytes."""
     avif_quality: int = Field(default=60, ge=1, le=100)
+    """Quality of AVIF; its numbers mean another quality than those of the others."""
     avif_speed: int = Field(default=8, ge=0, le=10)
     """10 is fastest; 6 takes three times as long as 8."""
     png_level: int = Field(default=6, ge=0, le=9)
+    """Effort of PNG's compression."""
     background: str = Field(default="#ffffff", pattern="^#[0-9a-fA-F]{6}$")
     """What shows through transparent pixels in a JPEG."""
 
@@ -66,6 +72,7 @@ class FocalSettings(BaseModel):
     """How the focal point is found."""
 
     faces: bool = True
+    """Whether faces are looked for; without this the salient region decides."""
     min_face_score: float = Field(default=0.6, ge=0, le=1)
     """Detections below this are no faces."""
 
@@ -85,11 +92,15 @@ class ProcessingSettings(ServerSettings):
     upload_seconds: float = Field(default=60.0, gt=0)
     """How long an upload may take."""
     optimize_quality: int = Field(default=82, ge=1, le=100)
+    """Quality of the operation `optimize`."""
     convert_quality: int = Field(default=90, ge=1, le=100)
+    """Quality of the operation `convert-webp`."""
     max_upscale: float = Field(default=16.0, ge=1, le=16)
     """How far a focal crop may be enlarged where the call doesn't say."""
     families: dict[str, FamilySettings] = Field(default_factory=lambda: dict(FAMILIES), min_length=1)
+    """Families of derivatives by name, in place of those that are built in: hero, card, avatar, og and content."""
     default_family: str = "content"
+    """The family where a call names none."""
     limits: Limits = Field(default_factory=lambda: Limits())
     encoders: Encoders = Field(default_factory=lambda: Encoders())
     focal: FocalSettings = Field(default_factory=lambda: FocalSettings())

@@ -41,6 +41,7 @@ class PromptSettings(ServerSettings):
     openai_base_url: str = "http://127.0.0.1:8000/v1"
     """An OpenAI-compatible endpoint: vLLM, Ollama, llama.cpp, or a hosted one."""
     openai_api_key: SecretStr = SecretStr("")
+    """Sent as a bearer token, where it is not empty."""
     openai_capable: bool = True
     """Whether that model writes whole prompts; if not, it is asked to choose like the embedded one."""
     openai_response_format: Literal["json_schema", "json_object", "none"] = "json_schema"

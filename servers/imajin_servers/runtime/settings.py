@@ -61,16 +61,21 @@ class Addresses(Section):
     section = "addresses"
 
     prompt: str = Field(default="127.0.0.1:50051", validation_alias=AliasChoices("prompt", "IMAJIN_PROMPT_ADDRESS"))
+    """Descriptions to prompts."""
     diffusion: str = Field(
         default="127.0.0.1:50052", validation_alias=AliasChoices("diffusion", "IMAJIN_DIFFUSION_ADDRESS")
     )
+    """Prompts to images."""
     processing: str = Field(
         default="127.0.0.1:50053", validation_alias=AliasChoices("processing", "IMAJIN_PROCESSING_ADDRESS")
     )
+    """Images to images."""
     vram: str = Field(default="127.0.0.1:50054", validation_alias=AliasChoices("vram", "IMAJIN_VRAM_ADDRESS"))
+    """Who may use how much of which card."""
     orchestrator: str = Field(
         default="127.0.0.1:50055", validation_alias=AliasChoices("orchestrator", "IMAJIN_ORCHESTRATOR_ADDRESS")
     )
+    """Flows across the others, and jobs."""
 
 
 class ServerSettings(Section):
@@ -79,6 +84,7 @@ class ServerSettings(Section):
     listen: str = ""
     """Address to bind, where it differs from the one that others use; `host:port`."""
     log_level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
     log_json: bool | None = None
     """JSON lines instead of text; by default where the log is no terminal."""
     drain_seconds: float = Field(default=10.0, ge=0, le=600)

@@ -16,7 +16,7 @@ class VramSettings(ServerSettings):
     """What the vram server can be told. Amounts take units, such as `8GiB`."""
 
     section = "vram"
-    model_config = SettingsConfigDict({**ServerSettings.model_config, "env_prefix": "IMAJIN_VRAM_"})
+    model_config = SettingsConfigDict(env_prefix="IMAJIN_VRAM_")
 
     cards: Literal["auto", "nvml", "simulated"] = "auto"
     """Where the cards come from: the NVIDIA driver, simulation, or (auto) the driver where it shows a card."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,10 +26,10 @@ CARD = 1024**3
 
 
 @asynccontextmanager
-async def card(bytes: int = CARD) -> AsyncIterator[tuple[str, LeaseClient]]:
+async def card(bytes: int = CARD, **settings: Any) -> AsyncIterator[tuple[str, LeaseClient]]:
     server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    async with build(VramSettings(cards="simulated", simulated_bytes=bytes), Lifetime()) as services:
+    async with build(VramSettings(cards="simulated", simulated_bytes=bytes, **settings), Lifetime()) as services:
         for service in services:
             service.add(service.servicer, server)
         await server.start()
@@ -86,6 +86,81 @@ async def test_an_answer_that_is_being_written_is_finished_before_the_model_leav
         assert events[-1].HasField("result")
         async with await acquiring:
             assert not server.engine.loaded
+
+
+async def begun(stub: Any, **options: Any) -> tuple[Any, list[pb.StreamAnalyzeContextResponse]]:
+    """A call that writes, and what it has said."""
+    call = stub.StreamAnalyzeContext(
+        pb.StreamAnalyzeContextRequest(description="a red bicycle", count=2, seed=1), **options
+    )
+    events = []
+    async for event in call:
+        events.append(event)
+        if event.WhichOneof("event") == "reasoning_delta":
+            break
+    return call, events
+
+
+def told(events: list[pb.StreamAnalyzeContextResponse]) -> tuple[str, list[pb.ParsedPrompt]]:
+    """The reasoning and the prompts as they were streamed."""
+    reasoning = "".join(event.reasoning_delta for event in events)
+    return reasoning, [event.prompt for event in events if event.HasField("prompt")]
+
+
+async def until(client: LeaseClient, wanted: Callable[[list[tuple[str, bool]]], bool]) -> None:
+    """Waits until the leases, as holders and whether they wait, are as `wanted`."""
+    call = client.stub.WatchLeases(vram_pb.WatchLeasesRequest())
+    try:
+        async with asyncio.timeout(60):
+            async for answer in call:
+                if wanted([(lease.holder, lease.state == vram_pb.LEASE_STATE_WAITING) for lease in answer.leases]):
+                    return
+    finally:
+        call.cancel()
+
+
+async def test_an_answer_that_is_longer_than_the_grace_goes_on_when_the_card_is_free_again(start_prompt: Any) -> None:
+    # Of a second of grace nothing is left for writing: leaving the card may take that long.
+    async with (
+        card(grace_seconds=1) as (address, client),
+        start_prompt(addresses=Addresses(vram=address)) as server,
+    ):
+        whole = await server.stub.AnalyzeContext(ask(2))
+        call, events = await begun(server.stub)
+        async with await client.acquire(CARD, holder="important", priority=90):
+            await until(client, lambda leases: leases == [("important", False), ("prompt/embedded", True)])
+            assert not server.engine.loaded
+        events += [event async for event in call]
+    assert told(events) == (whole.reasoning, list(whole.prompts))
+    result = events[-1].result
+    assert (result.reasoning, list(result.prompts)) == told(events)
+    assert result.engine.completion_tokens == whole.engine.completion_tokens
+
+
+async def test_an_interrupted_answer_is_cancelled_at_once(start_prompt: Any) -> None:
+    async with (
+        card(grace_seconds=1) as (address, client),
+        start_prompt(addresses=Addresses(vram=address)) as server,
+    ):
+        call, _ = await begun(server.stub)
+        async with await client.acquire(CARD, holder="important", priority=90):
+            await until(client, lambda leases: ("prompt/embedded", True) in leases)
+            call.cancel()
+            await until(client, lambda leases: leases == [("important", False)])
+        assert len((await server.stub.AnalyzeContext(ask())).prompts) == 1
+
+
+async def test_an_interrupted_answer_waits_no_longer_than_any(start_prompt: Any) -> None:
+    async with (
+        card(grace_seconds=1) as (address, client),
+        start_prompt(addresses=Addresses(vram=address), lease_wait_seconds=0.2) as server,
+    ):
+        call, _ = await begun(server.stub)
+        async with await client.acquire(CARD, holder="important", priority=90):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                [event async for event in call]
+            assert from_call(caught.value).reason == "GPU_OOM"
+            await until(client, lambda leases: leases == [("important", False)])
 
 
 async def test_a_card_that_can_never_hold_it_is_gpu_oom(start_prompt: Any) -> None:

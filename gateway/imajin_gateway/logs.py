@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import sys
+from typing import TextIO
 
 import structlog
+
+
+class Forgiving(io.TextIOBase):
+    """`stream`, but a line that can't be written is lost: a full disk, or a reader that is gone, must not fail calls."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes `text` if it can."""
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Passes on what is buffered if it can."""
+        with contextlib.suppress(OSError):
+            self.stream.flush()
 
 
 def configure(server: str, level: str, json: bool | None) -> None:
@@ -24,7 +45,7 @@ def configure(server: str, level: str, json: bool | None) -> None:
             ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(Forgiving(sys.stderr)),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(server=server)

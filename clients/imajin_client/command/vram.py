@@ -66,7 +66,8 @@ def run_under_lease(
         typer.Option(
             min=0,
             max=100,
-            help="Higher goes first; 50 by default, like models. An idle model makes room for anybody, a busy one at once for what is above it, else in turn.",
+            help="Higher goes first; 50 by default, as models have. Idle models make room for anyone, busy ones at once for a "
+            "higher priority and in turn for the same.",
         ),
     ] = None,
     preemptible: Annotated[

@@ -76,7 +76,7 @@ def edited(event: diffusion_pb2.GenerateResponse) -> diffusion_pb2.EditResponse:
     return diffusion_pb2.EditResponse(**{name: getattr(event, name)})
 
 
-def model(known: Model, is_default: bool, loras: Sequence[LoraEntry]) -> diffusion_pb2.Model:
+def model(known: Model, loras: Sequence[LoraEntry], *, is_default: bool) -> diffusion_pb2.Model:
     """A model of the registry."""
     entry = known.entry
     message = diffusion_pb2.Model(

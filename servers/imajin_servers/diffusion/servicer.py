@@ -88,7 +88,9 @@ class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
         known = [self.generations.models[entry.name] for entry in self.registry.models]
         return diffusion_pb2.ListModelsResponse(
             models=[
-                messages.model(model, model.entry is self.registry.default, self.registry.loras_of(model.entry))
+                messages.model(
+                    model, self.registry.loras_of(model.entry), is_default=model.entry is self.registry.default
+                )
                 for model in known
             ]
         )

@@ -52,7 +52,7 @@ class ModelEntry(BaseModel):
     max_upscale: float = Field(default=2.0, ge=1, le=16)
     """How far a base of this model may be enlarged for a size of a batch."""
     channels_last: bool = False
-    """Lays pictures out as cards like it. The same sums in another order."""
+    """Stores pictures with their channels last, as GPUs prefer. The same sums in another order."""
     fuse_projections: bool = False
     """Computes the projections of attention in one product. The same sums in another order; adapters aren't heard."""
     compile_blocks: bool = False
@@ -60,8 +60,8 @@ class ModelEntry(BaseModel):
     fp8_weights: bool = False
     """Keeps the denoiser's weights in 8 bits: half the memory, and pictures that differ. Not with `compile_blocks`."""
     step_cache: float = Field(default=0.0, ge=0, le=1)
-    """Leaves all blocks but the first out of a step where that one has changed its word by less than this share since they
-    were asked last, such as 0.1: faster, and pictures that differ; 0 never does. Not with `compile_blocks`."""
+    """Skips all blocks but the first in a step where the first block's output has changed by less than this share, such as 0.1,
+    since the others last ran: faster, and pictures that differ. 0 never skips. Not with `compile_blocks`."""
 
     @model_validator(mode="after")
     def fast_in_one_way(self) -> ModelEntry:

@@ -47,7 +47,7 @@ class OrchestratorSettings(ServerSettings):
     concurrent_crops: int = Field(4, ge=1, le=64)
     """Crops of one batch that are made at the same time."""
     heartbeat_seconds: float = Field(15.0, gt=0)
-    """A watch that has nothing to say says so this often."""
+    """Seconds between two heartbeats of a watch that has nothing else to say."""
     wait_for_servers_seconds: float = Field(30.0, ge=0)
     """How long a job waits for a server that is just starting again. Calls with a caller do not wait."""
     preview_interval: int = Field(5, ge=0, le=150)

@@ -57,10 +57,11 @@ class Page:
 
 
 def page(files: Sequence[File], place: Place, thumb_hash: str = "") -> Page:
-    """The element for `files`, at least one: browsers take the first encoding that they know, so the one of the fewest bytes comes first.
+    """The element for `files`, of which there is at least one.
 
-    The encoding that the most browsers know is in the `<img>` itself; one that takes more bytes than that is left out. Its width and height are those of the largest file, which gives
-    browsers the aspect before anything has arrived.
+    Browsers take the first encoding that they know, so the one of the fewest bytes comes first. The encoding that the most browsers
+    know is in the `<img>` itself; one that takes more bytes than that is left out. Width and height are those of the largest file,
+    which gives browsers the aspect before anything has arrived.
     """
     by_format: dict[Encoding, list[File]] = {}
     for file in sorted(files, key=lambda file: file.width):

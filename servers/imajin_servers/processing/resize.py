@@ -21,8 +21,8 @@ Cut = tuple[float, float, float, float]
 def resize(image: Image.Image, width: int, height: int, cut: Cut | None = None) -> Image.Image:
     """`image`, or its part `cut`, at `width` x `height`. Mode stays: RGB or RGBA.
 
-    Enlarging by more than `HALOS_FROM` is held within the brightest and darkest source pixel around each place, which takes away the halos that
-    Lanczos draws beside edges and leaves its sharpness.
+    Enlarging by more than `HALOS_FROM` is held within the brightest and darkest source pixel around each place, which takes
+    away the halos that Lanczos draws beside edges and leaves its sharpness.
     """
     cut = cut or (0.0, 0.0, float(image.width), float(image.height))
     if (width, height) == (image.width, image.height) == (cut[2], cut[3]):

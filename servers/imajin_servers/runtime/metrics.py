@@ -1,7 +1,7 @@
 """What Prometheus may read of a server: calls, errors, and what each server adds in its own `metrics.py`.
 
-Served over plain HTTP on an address of its own, because it isn't for callers. Every label has a bounded number of values: names of the contract, of settings,
-of enums; `Few` bounds what callers choose.
+Served over plain HTTP on an address of its own, because it isn't for callers. Every label has a bounded number of values: names of
+the contract, of settings, of enums; `Few` bounds what callers choose.
 """
 
 from __future__ import annotations

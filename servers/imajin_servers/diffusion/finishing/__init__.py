@@ -87,7 +87,9 @@ def sealed(data: bytes, verdict: Verdict, marked: Marked, wish: Finish, seal: Se
         data = seal.sign(data, wish.format.name.lower(), statement, marked.content_id, "image")
     attached = Attached(seal.settings.manifests, marked.content_id, marked.omission)
     # What is made of a small picture may be large enough for a mark, so the id goes on without one.
-    return Finished(data, verdict, attached, Provenance(True, wish.origin.content_id, manifest))
+    return Finished(
+        data, verdict, attached, Provenance(generated=True, content_id=wish.origin.content_id, manifest=manifest)
+    )
 
 
 def cropped(image: Image.Image, width: int, height: int) -> Image.Image:

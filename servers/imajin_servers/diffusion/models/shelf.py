@@ -50,7 +50,7 @@ class Shelf:
         self.changed = asyncio.Event()
 
     async def pass_by(self) -> None:
-        """Returns when nobody waits for room who came before: else the models in use would never be idle."""
+        """Returns when nobody who came before waits for room: newcomers could keep the models in use from ever being idle."""
         if self.turn.locked():
             async with self.turn:
                 pass

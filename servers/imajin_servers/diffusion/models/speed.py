@@ -1,4 +1,7 @@
-"""What an operator can turn on to make a model faster. Nothing of it is on by default: results would no longer be the plain pipeline's bits."""
+"""What an operator can turn on to make a model faster.
+
+Nothing of it is on by default: the results would no longer have the plain pipeline's bits.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,17 @@ if TYPE_CHECKING:
 
 
 def misfit(entry: ModelEntry, pipeline: str) -> str | None:
-    """What of `entry` a pipeline of the class `pipeline` can't be made faster by, in a sentence; None where all of it fits."""
+    """Which setting of `entry` doesn't fit a pipeline of the class `pipeline`, as a sentence; None where all of them fit."""
     if entry.step_cache and pipeline not in CACHED:
         return f"the model {entry.name!r} can't have step_cache: {pipeline} has none, only {' and '.join(CACHED)} have"
     return None
 
 
 def hasten(pipe: Any, entry: ModelEntry, backend: str = "inductor") -> None:
-    """Does to `pipe` what `entry` asks for, all of which must fit. Compiling itself happens at the first step of each shape. `backend` is torch.compile's."""
+    """Makes `pipe` faster as `entry` asks, all of which must fit.
+
+    Blocks are compiled by the `backend` of torch.compile at the first step of each shape.
+    """
     denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
     if denoiser is None:
         return

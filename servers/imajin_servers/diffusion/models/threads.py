@@ -89,7 +89,7 @@ class Threads:
 
 
 def step_back(device: torch.device) -> None:
-    """Gives the calling thread a stream of its own, and lets the other threads go first where cores are scarce. Linux keeps a priority for each thread."""
+    """Gives the calling thread a stream of its own, and, on Linux, lets the other threads go first where cores are scarce."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
     streams.own(device)

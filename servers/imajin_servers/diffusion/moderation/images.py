@@ -67,7 +67,7 @@ class Images:
     def check(self, image: Image.Image) -> Verdict:
         """Scores `image`. Blocking. Raises ContentRejected from the threshold on."""
         if self.path is None:
-            return Verdict(False, 0.0, self.threshold)
+            return Verdict(checked=False, score=0.0, threshold=self.threshold)
         with self.lock:
             ((_, score),) = self.session.run(None, {self.session.get_inputs()[0].name: inputs(image)})[0]
         said = {"score": round(float(score), 3), "threshold": self.threshold}
@@ -78,7 +78,7 @@ class Images:
                 metadata={"stage": "image", "category": "nsfw", "score": f"{score:.3f}"},
             )
         log.info("moderation passed an image", **said)
-        return Verdict(True, float(score), self.threshold)
+        return Verdict(checked=True, score=float(score), threshold=self.threshold)
 
 
 def weights() -> Path | None:

@@ -42,8 +42,8 @@ class Voices:
         elif tuple(loras) != self.heard:
             self.set(loras)
 
-    def set(self, loras: Loras, fresh: bool = False) -> None:
-        """Tells every layer; those that are `fresh` hear anything."""
+    def set(self, loras: Loras, *, fresh: bool = False) -> None:
+        """Tells every layer; those that are `fresh` have not been told anything yet."""
         names = [lora.name for lora in loras]
         same = names == [lora.name for lora in self.heard] and not fresh
         for layer in self.layers or ():

@@ -9,8 +9,8 @@ def centre(field: torch.Tensor, width: int, height: int) -> torch.Tensor:
     """The centre of a `field` of white noise `(1, channels, high, wide)`: white noise `(1, channels, height, width)`.
 
     The mean of each channel, which pictures take their light and their palette from, is that of the whole field, scaled to the
-    variance that a mean of this size has: shapes of one field agree in it. (The part of a centre beside its mean knows nothing of
-    either mean, so what comes out is as white as what went in.) A field of the asked size is left as it is.
+    variance that a mean of this size has: shapes of one field agree in it. (What a centre holds beside its mean is independent of
+    both means, so the result is as white as the field.) A field of the asked size is left as it is.
     """
     high, wide = field.shape[-2:]
     if (width, height) == (wide, high):

@@ -1,8 +1,8 @@
 """diffusers' first-block cache, between the steps of many runs.
 
-Where the first block of a transformer says nearly what it said when all blocks were last asked, the others aren't asked:
-what they added then is added again. What that takes to know lies in the run, not in the transformer, so that it goes
-where the run goes and ends with it.
+Where the first block of a transformer puts out nearly what it put out when all blocks last ran, the others are skipped, and
+what they added then is added again. The memory that this takes lies in the run, not in the transformer, so that it goes where
+the run goes and ends with it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class StepCache:
             for hook in block._diffusers_hook.hooks.values()
             if isinstance(hook, FBCHeadBlockHook)
         ]
-        # One for all blocks.
+        # All blocks share one.
         self.memory: Any = hooks[0].state_manager
 
     @contextmanager
     def of(self, runs: Sequence[Run], name: str) -> Iterator[None]:
-        """Within, the pass `name` of the only one of `runs` goes on from what its last pass of that name has left.
+        """Within, the pass `name` of the one run in `runs` goes on from what its last pass of that name left.
 
-        The blocks are asked or not for a whole pass: two runs in one would decide for each other.
+        Blocks are skipped for a whole pass: two runs in one would decide for each other.
         """
         (run,) = runs
         self.memory._state_cache = run.remembered

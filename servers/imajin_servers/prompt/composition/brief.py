@@ -38,8 +38,9 @@ PLACED = re.compile(
 BUSY = re.compile(r"\b\w{2,}ing\b", re.IGNORECASE)
 # Media that show a subject by itself.
 UNSET = ("emoji", "flat-illustration")
-# Kinds for which a culture's settings are natural surroundings.
+# Words before an audience, as in "for kids", in the languages that are often written.
 FOR = ("for", "fur", "pour", "para", "per")
+# Kinds for which a culture's settings are natural surroundings.
 SET_IN_CULTURE = ("person", "object")
 
 

@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--save-minutes", type=float, default=2)
     parser.add_argument("--batch", type=int, default=5)
     parser.add_argument("--crop", type=int, default=128, help="pixels, a multiple of 16")
-    parser.add_argument("--lr", type=float, default=0.02)
+    parser.add_argument("--lr", type=float, default=0.008)
     parser.add_argument("--noise", type=float, default=0.05, help="deviation of the noise on the latents")
     parser.add_argument("--decoder-only", action="store_true")
     parser.add_argument("--device", default="cpu")

@@ -10,24 +10,23 @@ DEVICE=${DEVICE:-$($PYTHON -c 'import torch; print("cuda" if torch.cuda.is_avail
 OUT=${OUT:-$root/servers/imajin_servers/diffusion/embedded}
 WORKERS=${WORKERS:-$(nproc)}
 if [ "$DEVICE" = cuda ]; then
-  : "${SHARDS:=32}" "${VARIED:=48}" "${AE_STEPS:=6000}" "${PLAIN_STEPS:=2000}" "${VARIED_STEPS:=12000}" "${DECODER_STEPS:=4000}" "${BATCH:=256}" "${AE_BATCH:=64}"
+  : "${VARIED:=48}" "${AE_STEPS:=6000}" "${PLAIN_STEPS:=2000}" "${VARIED_STEPS:=12000}" "${DECODER_STEPS:=4000}" "${BATCH:=256}" "${AE_BATCH:=64}"
 else
-  : "${SHARDS:=8}" "${VARIED:=36}" "${AE_STEPS:=9000}" "${PLAIN_STEPS:=8000}" "${VARIED_STEPS:=40000}" "${DECODER_STEPS:=6000}" "${BATCH:=32}" "${AE_BATCH:=5}"
+  : "${VARIED:=36}" "${AE_STEPS:=9000}" "${PLAIN_STEPS:=8000}" "${VARIED_STEPS:=40000}" "${DECODER_STEPS:=6000}" "${BATCH:=32}" "${AE_BATCH:=5}"
 fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=PASSIVE
 mkdir -p "$WORK"
 
 [ -f "$WORK/data/sprites.npy" ] || $PYTHON dataset.py --packages "$WORK/packages" --out "$WORK/data" --workers "$WORKERS"
 [ -d "$WORK/text/text_encoder" ] || $PYTHON text_encoder.py --packages "$WORK/packages" --out "$WORK/text"
-$PYTHON compose.py --packages "$WORK/packages" --data "$WORK/data" --out "$WORK/shards" --shards "$SHARDS" --workers "$WORKERS"
-if [ ! -f "$WORK/autoencoder/reconstructions.png" ]; then
-  $PYTHON autoencoder.py --shards "$WORK/shards" --out "$WORK/autoencoder" --steps "$AE_STEPS" --batch "$AE_BATCH" --device "$DEVICE"
-fi
 if [ ! -f "$WORK/plain/shard-002.npz" ]; then
   $PYTHON plain.py --packages "$WORK/packages" --data "$WORK/data" --out "$WORK/plain"
 fi
-$PYTHON latents.py --shards "$WORK/plain" --vae "$WORK/autoencoder" --text "$WORK/text" --out "$WORK/latents-plain" --device "$DEVICE"
 $PYTHON varied.py --packages "$WORK/packages" --data "$WORK/data" --out "$WORK/varied" --shards "$VARIED" --workers "$WORKERS"
+if [ ! -f "$WORK/autoencoder/reconstructions.png" ]; then
+  $PYTHON autoencoder.py --shards "$WORK/varied" --out "$WORK/autoencoder" --steps "$AE_STEPS" --batch "$AE_BATCH" --device "$DEVICE"
+fi
+$PYTHON latents.py --shards "$WORK/plain" --vae "$WORK/autoencoder" --text "$WORK/text" --out "$WORK/latents-plain" --device "$DEVICE"
 $PYTHON latents.py --shards "$WORK/varied" --vae "$WORK/autoencoder" --text "$WORK/text" --out "$WORK/latents-varied" --device "$DEVICE"
 train_denoiser() { # latents, step to end at, step begun at, part of the stage from which the learning rate falls
   local seed arguments=(--latents "$WORK/$1" --steps "$2" --since "$3" --decay-from "$4" --batch "$BATCH" --device "$DEVICE" --compile)
@@ -46,8 +45,8 @@ train_denoiser() { # latents, step to end at, step begun at, part of the stage f
 train_denoiser latents-plain "$PLAIN_STEPS" 0 1
 train_denoiser latents-varied "$VARIED_STEPS" "$PLAIN_STEPS" 0.7
 if [ ! -f "$WORK/decoder/reconstructions.png" ]; then
-  $PYTHON autoencoder.py --shards "$WORK/shards" --init "$WORK/autoencoder" --out "$WORK/decoder" --decoder-only \
-    --steps "$DECODER_STEPS" --batch "$AE_BATCH" --lr 0.008 --device "$DEVICE"
+  $PYTHON autoencoder.py --shards "$WORK/varied" --init "$WORK/autoencoder" --out "$WORK/decoder" --decoder-only \
+    --steps "$DECODER_STEPS" --batch "$AE_BATCH" --lr 0.006 --device "$DEVICE"
 fi
 $PYTHON export.py --packages "$WORK/packages" --vae "$WORK/decoder" --text "$WORK/text" --unet "$WORK/denoiser/mean" --out "$OUT"
 $PYTHON "$root/bench/embedded_model.py" --packages "$WORK/packages" --data "$WORK/data" --judge "$WORK/judge.pt" || true # 1: a goal was missed

@@ -21,13 +21,12 @@ from transformers import BertModel, BertTokenizer
 
 def vocabulary(packages: Path) -> dict[str, object]:
     """What the model was taught, for prompt writers and documentation."""
-    known = concepts.load(dataset.emojibase(packages))
+    known = [c for c in concepts.load(dataset.emojibase(packages)) if c.name in plain.names()]
     groups: dict[str, list[str]] = {}
     for c in known:
         groups.setdefault(c.group, []).append(c.name)
     return {
         "concepts": groups,
-        "drawn_best": sorted(plain.names()),
         "synonyms": {c.name: list(c.synonyms) for c in known},
         "colours": list(scenes.COLOURS),
         "scenes": {name: list(phrases) for name, phrases in scenes.PHRASES.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -14,9 +15,11 @@ import httpx
 import pytest
 
 from imajin_gateway.__main__ import bind
+from imajin_gateway.calls import Channels
+from imajin_gateway.health import Health
 from imajin_gateway.settings import GatewaySettings
 
-from .conftest import Start
+from .conftest import SERVERS, Start
 from .doubles import Doubles
 
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -114,10 +117,32 @@ async def test_an_answer_may_take_longer_than_a_head(start: Start, doubles: Doub
     assert (await http.get("/sizes")).status_code == 200, "on the same connection"
 
 
-async def test_a_crowd_that_asks_for_health_asks_the_servers_once(start: Start, upstream: str) -> None:
-    http = await start()
-    answers = await asyncio.gather(*(http.get("/health") for _ in range(60)))
-    assert {answer.status_code for answer in answers} == {200}
+async def test_a_crowd_that_asks_for_health_asks_the_servers_once(
+    upstream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    state = Health.state
+
+    async def counted(self: Health, server: str) -> str:
+        asked.append(server)
+        return await state(self, server)
+
+    async def send(message: Any) -> None:
+        assert message.get("status", 200) == 200
+
+    monkeypatch.setattr(Health, "state", counted)
+    channels = Channels(dict.fromkeys(SERVERS, upstream))
+    health = Health(channels)
+    scope = {"type": "http", "method": "GET", "path": "/health"}
+    await asyncio.gather(*(health(scope, receive, send) for _ in range(20)))
+    assert sorted(asked) == sorted(SERVERS)
+    await health(scope, receive, send)
+    assert len(asked) == 2 * len(SERVERS), "an answer is not kept"
+    await channels.close()
+
+
+async def receive() -> Any:
+    raise AssertionError("there is nothing to read")
 
 
 async def test_watches_end_when_the_gateway_drains(start: Start, doubles: Doubles) -> None:
@@ -132,14 +157,30 @@ async def test_watches_end_when_the_gateway_drains(start: Start, doubles: Double
     assert "event: end" not in rest
 
 
-def gateway(**environment: str) -> Any:
+def gateway(stderr: Any = asyncio.subprocess.PIPE, **environment: str) -> Any:
     return asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "imajin_gateway",
-        env={**os.environ, **environment},
-        stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "imajin_gateway", env={**os.environ, **environment}, stderr=stderr
     )
+
+
+async def test_a_log_that_can_not_be_written_fails_no_request() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await gateway(full, IMAJIN_GATEWAY_ADDRESS=address)
+    os.close(full)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://{address}") as http, asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(httpx.ConnectError):
+                    await http.get("/health/live")
+                    break
+            # Some lines fit into a buffer.
+            statuses = [(await http.get("/nowhere")).status_code for _ in range(60)]
+        assert set(statuses) == {404}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import grpc
+import pytest
 from google.protobuf import message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -55,12 +57,14 @@ def free_address() -> str:
 
 
 @contextmanager
-def server(address: str) -> Iterator[tuple[subprocess.Popen[str], grpc.Channel]]:
+def server(
+    address: str, stderr: int | IO[str] = subprocess.DEVNULL
+) -> Iterator[tuple[subprocess.Popen[str], grpc.Channel]]:
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
         env=environment(address),
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
     )
     try:
@@ -129,3 +133,13 @@ def test_a_signal_lets_running_calls_finish() -> None:
         assert answer == diffusion_pb2.ListModelsResponse(models=[diffusion_pb2.Model(name="finished")])
         assert process.wait(30) == 0
         assert process.stdout.read() == "closed\n"
+
+
+def test_a_log_that_can_not_be_written_fails_no_call() -> None:
+    with Path("/dev/full").open("w") as full, server(free_address(), full) as (_, channel):
+        stub = diffusion_pb2_grpc.DiffusionServiceStub(channel)
+        # Some lines fit into a buffer.
+        for _ in range(60):
+            with pytest.raises(grpc.RpcError) as failed:
+                next(iter(stub.Generate(diffusion_pb2.GenerateRequest())))
+            assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT

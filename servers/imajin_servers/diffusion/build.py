@@ -12,8 +12,8 @@ from imajin.diffusion.v1 import diffusion_pb2_grpc
 from imajin_servers.diffusion.generations import Generations
 from imajin_servers.diffusion.models import loading, registry
 from imajin_servers.diffusion.models.card import Card
+from imajin_servers.diffusion.models.device import card_id, free_bytes
 from imajin_servers.diffusion.models.model import Model
-from imajin_servers.diffusion.models.peaks import free_bytes
 from imajin_servers.diffusion.models.shelf import Shelf
 from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.servicer import NAME, DiffusionServicer
@@ -36,6 +36,7 @@ async def build(settings: DiffusionSettings, lifetime: Lifetime) -> AsyncIterato
         LeaseClient(channel) if channel is not None else None,
         required=settings.lease == "required",
         max_wait=settings.lease_wait_seconds,
+        device_id=card_id(device) if channel is not None else "",
     )
     shelf = Shelf(settings.max_loaded, settings.max_loaded_bytes, lambda: free_bytes(device))
     known = {entry.name: Model(entry, settings, card, device, shelf) for entry in models.models}

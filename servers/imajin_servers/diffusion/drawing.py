@@ -17,7 +17,7 @@ from imajin_servers.diffusion.models.loaded import Loaded
 from imajin_servers.diffusion.models.model import Model
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Run, Stepwise, Whole
-from imajin_servers.diffusion.pipelines.run import Known
+from imajin_servers.diffusion.pipelines.run import Known, Shown
 from imajin_servers.diffusion.previews import Previewer, jpeg
 from imajin_servers.diffusion.settled import settled
 from imajin_servers.diffusion.sources import Pixels, Source
@@ -81,7 +81,7 @@ async def draw_stepwise(
             known = await model.threads.work(model.threads.decoder, recognised, pipeline, order, order.source)
         run = await model.threads.work(model.threads.encoder, begun, pipeline, order, known)
     feed.denoising(0, run.planned)
-    previews = Previews(order, loaded.previewer, model, feed)
+    previews = Previews(order, pipeline, loaded.previewer, model, feed)
     loop = asyncio.get_running_loop()
     told = 0
 
@@ -159,13 +159,14 @@ async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, ti
 class Previews:
     """Previews of one generation: one in the making and the latest that waits; the denoiser never does."""
 
-    def __init__(self, order: Order, previewer: Previewer | None, model: Model, feed: Feed) -> None:
+    def __init__(self, order: Order, pipeline: Stepwise, previewer: Previewer | None, model: Model, feed: Feed) -> None:
+        self.pipeline = pipeline
         self.interval = order.preview_interval if previewer is not None else 0
         self.previewer = previewer
         self.model = model
         self.feed = feed
         self.loop = asyncio.get_running_loop()
-        self.waiting: tuple[torch.Tensor, int] | None = None
+        self.waiting: Shown | None = None
         self.making: asyncio.Future[tuple[bytes, int, int]] | None = None
         self.sent = 0
         self.over = False
@@ -189,7 +190,8 @@ class Previews:
         # Tensors of a run are replaced, never changed: no copy is needed.
         if self.waiting is not None:
             self.count("dropped")
-        self.waiting = (run.latents if run.clean is None else run.clean, run.made)
+        self.waiting = Shown(run.latents if run.clean is None else run.clean, run.made)
+        self.pipeline.states.add(self.waiting)
         self.loop.call_soon_threadsafe(self.begin)
 
     def begin(self) -> None:
@@ -200,19 +202,19 @@ class Previews:
             self.waiting = None
             self.count("dropped")
             return
-        (latents, step), self.waiting = self.waiting, None
-        work = self.model.threads.work(self.model.threads.previews, self.make, latents)
+        shown, self.waiting = self.waiting, None
+        work = self.model.threads.work(self.model.threads.previews, self.make, shown)
         self.making = asyncio.ensure_future(work)
-        self.making.add_done_callback(lambda made: self.made(made, step))
+        self.making.add_done_callback(lambda made: self.made(made, shown.step))
 
     def count(self, outcome: str) -> None:
         """Counts what became of a preview."""
         metrics.PREVIEWS.labels(self.model.entry.name, outcome).inc()
 
-    def make(self, latents: torch.Tensor) -> tuple[bytes, int, int]:
+    def make(self, shown: Shown) -> tuple[bytes, int, int]:
         """JPEG, width and height. In the previews' thread."""
         assert self.previewer is not None
-        image = self.previewer.picture(latents)
+        image = self.previewer.picture(shown.latents)
         return jpeg(image), image.width, image.height
 
     def made(self, made: asyncio.Future[tuple[bytes, int, int]], step: int) -> None:

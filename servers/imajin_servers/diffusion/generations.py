@@ -12,8 +12,10 @@ import torch
 
 from imajin_servers.diffusion import metrics
 from imajin_servers.diffusion.drawing import Drawn, Timings, draw
+from imajin_servers.diffusion.emptied import emptied
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.finishing import Finish, Finished, check, finish
+from imajin_servers.diffusion.models.device import free_bytes, swept
 from imajin_servers.diffusion.models.model import Model
 from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.orders import Order
@@ -103,9 +105,9 @@ class Generations:
             try:
                 return await draw(order, model, loaded, feed, timings)
             except torch.OutOfMemoryError as error:
-                free, _ = torch.cuda.mem_get_info(model.device)
-                torch.cuda.empty_cache()
-                raise GpuOutOfMemory.of(need, free) from error
+                emptied(error)
+                await asyncio.to_thread(swept, model.device)
+                raise GpuOutOfMemory.of(need, free_bytes(model.device) or 0) from error
 
     async def watch(self, room: HeldLease, model: Model, feed: Feed) -> None:
         """Stops the denoising when the room for it is lost."""

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from imajin_servers.diffusion.emptied import emptied
+
 T = TypeVar("T")
 
 
@@ -44,6 +46,9 @@ def dry(device: torch.device, work: Callable[..., T]) -> Callable[..., T]:
     def through(*args: object) -> T:
         try:
             return work(*args)
+        except BaseException as error:
+            emptied(error)
+            raise
         finally:
             run_dry(device)
 

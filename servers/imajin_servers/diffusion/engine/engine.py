@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from imajin_servers.diffusion import streams
+from imajin_servers.diffusion.emptied import emptied
 from imajin_servers.diffusion.engine.policy import Candidate, next_batch
 from imajin_servers.diffusion.engine.profile import Profile
 from imajin_servers.diffusion.orders import LoraWeight
@@ -98,9 +99,6 @@ class Engine:
     def move(self, device: torch.device) -> None:
         """Moves the weights and every run to `device`. Only between `pause` and `resume`: the bits stay the same."""
         self.stepwise.move(device)
-        with self.wake:
-            for ticket in self.tickets:
-                ticket.run.move(device)
         streams.settle(self.home)
 
     def resume(self) -> None:
@@ -174,21 +172,26 @@ class Engine:
         """One step of each ticket of `batch`. An error ends the run that it belongs to, and no other."""
         began = time.perf_counter()
         before = [ticket.run.step for ticket in batch]
-        try:
-            self.advance([ticket.run for ticket in batch])
-        except Exception as error:
-            if len(batch) == 1:
-                self.leave(batch[0], error)
-                return
-            # Whose fault it was shows when each goes alone.
-            for ticket, step in zip(batch, before, strict=True):
-                if ticket.run.step == step:
-                    self.tick([ticket])
-                else:
-                    self.stepped(ticket, time.perf_counter() - began)
+        error = self.failure([ticket.run for ticket in batch])
+        if error is not None and len(batch) == 1:
+            self.leave(batch[0], error)
             return
-        for ticket in batch:
-            self.stepped(ticket, time.perf_counter() - began)
+        for ticket, step in zip(batch, before, strict=True):
+            if error is not None and ticket.run.step == step:
+                # Whose fault it was shows when each goes alone.
+                self.tick([ticket])
+            else:
+                self.stepped(ticket, time.perf_counter() - began)
+
+    def failure(self, runs: Sequence[Run]) -> Exception | None:
+        """What `advance` raises, if anything, with nothing of the pass left: whoever tries again needs its memory."""
+        try:
+            self.advance(runs)
+        except Exception as error:
+            if len(runs) > 1 and isinstance(error, torch.OutOfMemoryError):
+                self.profile.failed(self.known(runs[0]), len(runs))
+            return emptied(error)
+        return None
 
     def stepped(self, ticket: Ticket, seconds: float) -> None:
         """Tells of a step; lets a run go that has made its last."""
@@ -204,17 +207,21 @@ class Engine:
     def advance(self, runs: Sequence[Run]) -> None:
         """One step of each run; batches of unknown worth are probed."""
         kind = self.known(runs[0])
-        if len(runs) > 1 and self.profile.of(kind).unsettled(len(runs)):
-            exact, together, apart = self.stepwise.probe(runs)
+        # What other streams made is let go when this one is done with it, and not while it is still to be read.
+        before = [(run.latents, run.clean) for run in runs]
+        try:
+            if len(runs) > 1 and self.profile.of(kind).unsettled(len(runs)):
+                self.profile.probed(kind, len(runs), *self.stepwise.probe(runs))
+                return
+            began = time.perf_counter()
+            with self.around(runs):
+                self.stepwise.step(runs)
+                # Steps are told and timed when they are done, not when they are queued.
+                streams.run_dry(self.home)
+            self.profile.stepped(kind, len(runs), time.perf_counter() - began)
+        finally:
             streams.run_dry(self.home)
-            self.profile.probed(kind, len(runs), exact, together, apart)
-            return
-        began = time.perf_counter()
-        with self.around(runs):
-            self.stepwise.step(runs)
-            # Steps are told and timed when they are done, not when they are queued.
-            streams.run_dry(self.home)
-        self.profile.stepped(kind, len(runs), time.perf_counter() - began)
+            del before
 
     def leave(self, ticket: Ticket, error: Exception | None) -> None:
         """Takes a ticket out, with its run or with `error`."""

@@ -88,6 +88,12 @@ class Profile:
         size.probes += 1
         size.exact = size.exact and exact
 
+    def failed(self, kind: Hashable, count: int) -> None:
+        """Takes note of a pass of `count` runs that found no memory: not worth another try for a while."""
+        known = self.of(kind)
+        size = known.sizes.setdefault(count, Size())
+        size.seconds, size.probes = float("inf"), PROBES + known.steps // AGAIN
+
     def cap(self, kind: Hashable, count: int) -> int:
         """How many of `count` runs should share a pass: the most that is worth a probe, else the cheapest a run."""
         known = self.of(kind)

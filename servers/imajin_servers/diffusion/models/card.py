@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
-from imajin_servers.runtime.errors import ServerUnavailable
+from imajin_servers.runtime.errors import NotFound, ServerUnavailable
 from imajin_servers.runtime.leases import HeldLease, LeaseClient
 
 OnWaiting = Callable[[int, int, int], None]
@@ -15,10 +16,16 @@ log = structlog.get_logger()
 
 
 class Card:
-    """Hands out leases. Without `client` nothing is leased; unless `required`, nothing is where no vram server answers."""
+    """Hands out leases of the card `device_id`, of any where that is empty or not among those that the vram server knows.
 
-    def __init__(self, client: LeaseClient | None, *, required: bool = False, max_wait: float = 600.0) -> None:
+    Without `client` nothing is leased; unless `required`, nothing is where no vram server answers.
+    """
+
+    def __init__(
+        self, client: LeaseClient | None, *, required: bool = False, max_wait: float = 600.0, device_id: str = ""
+    ) -> None:
         self.client = client
+        self.device_id = device_id
         self.required = required
         self.max_wait = max_wait
         self.warned = False
@@ -29,16 +36,25 @@ class Card:
         """Waits for `bytes`. None where nothing is leased. Raises GpuOutOfMemory and what else leases raise."""
         if self.client is None or bytes == 0:
             return None
+        ask = partial(
+            self.client.acquire,
+            bytes,
+            holder=holder,
+            priority=priority,
+            preemptible=preemptible,
+            max_wait=self.max_wait,
+            group=group,
+            on_waiting=on_waiting,
+        )
         try:
-            return await self.client.acquire(
-                bytes,
-                holder=holder,
-                priority=priority,
-                preemptible=preemptible,
-                max_wait=self.max_wait,
-                group=group,
-                on_waiting=on_waiting,
-            )
+            try:
+                return await ask(device_id=self.device_id)
+            except NotFound:
+                if not self.device_id:
+                    raise
+                log.warning("the vram server doesn't know the card: leasing of any", device=self.device_id)
+                self.device_id = ""
+                return await ask()
         except ServerUnavailable:
             if self.required:
                 raise

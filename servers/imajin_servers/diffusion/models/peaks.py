@@ -46,14 +46,6 @@ def meter(device: torch.device) -> Meter | None:
     return CudaMeter(device) if device.type == "cuda" else None
 
 
-def free_bytes(device: torch.device) -> int | None:
-    """Bytes that `device` has left by the driver's word, what PyTorch keeps in reserve included; none for a CPU."""
-    if device.type != "cuda":
-        return None
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-
-
 class Alone:
     """Says which windows had the meter for themselves: a peak that two share belongs to neither. All models of a card share one."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,11 +13,12 @@ import structlog
 import torch
 
 from imajin_servers.diffusion import metrics, streams
+from imajin_servers.diffusion.emptied import emptied
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.models import loading
 from imajin_servers.diffusion.models.card import Card
+from imajin_servers.diffusion.models.device import free_bytes, swept
 from imajin_servers.diffusion.models.loaded import Loaded
-from imajin_servers.diffusion.models.peaks import free_bytes
 from imajin_servers.diffusion.models.rooms import Rooms
 from imajin_servers.diffusion.models.shelf import Shelf
 from imajin_servers.diffusion.models.speed import hasten
@@ -63,7 +63,7 @@ class Residency:
         """Whether its weights are being read, its room being taken."""
         self.group = secrets.token_hex(8)
         """Of the leases of the weights and of what is drawn with them."""
-        self.rooms = Rooms(card, self.holder, self.group, threads.open)
+        self.rooms = Rooms(card, self.device, self.holder, self.group, threads.open)
         self.turnover = asyncio.Lock()
         """Held while weights come in or go out."""
 
@@ -169,6 +169,7 @@ class Residency:
             with metrics.LOADS.labels(self.entry.name).time():
                 return await settled(loop.run_in_executor(self.threads.encoder, streams.dry(self.device, work)))
         except BaseException as error:
+            await asyncio.to_thread(swept, self.device)
             if lease is not None:
                 await lease.release()
             if isinstance(error, torch.OutOfMemoryError):
@@ -190,22 +191,21 @@ class Residency:
                 await self.unload()
                 self.threads.open.set()
                 return
-            await asyncio.to_thread(loaded.move, torch.device("cpu"))
+            await asyncio.to_thread(moved_away, loaded, self.device)
             await self.release()
             metrics.PAUSES.labels(self.entry.name).inc()
             log.info("model paused", model=self.entry.name, generations=len(self.users))
             try:
-                back = await self.card.acquire(
+                back = self.lease = await self.card.acquire(
                     self.weight_bytes, self.holder, 50, self.users.tell_waiting, group=self.group, preemptible=True
                 )
-                await asyncio.to_thread(loaded.move, self.device)
+                await asyncio.to_thread(moved_back, loaded, self.device, self.weight_bytes)
             except ImajinError as error:
                 self.users.stop_all(error)
                 del loaded
                 await self.unload()
                 self.threads.open.set()
                 return
-            self.lease = back
             self.tell_idle()
             loaded.resume()
             self.threads.open.set()
@@ -233,8 +233,8 @@ class Residency:
             return
         log.error("the keeper of a model failed", model=self.entry.name, exc_info=error)
         self.users.stop_all(Internal("the model could not be brought back"))
-        if self.loaded is not None:
-            self.loaded.resume()
+        # Part of it may be on the card and part of it not: whoever comes next loads it anew.
+        self.keeper = asyncio.create_task(self.unload())
         self.threads.open.set()
 
     async def release(self) -> None:
@@ -245,13 +245,11 @@ class Residency:
 
     async def unload(self) -> None:
         """Takes the model out of memory and gives the room back."""
-        loaded, self.loaded = self.loaded, None
+        held = [] if self.loaded is None else [self.loaded]
+        self.loaded = None
         lease, self.lease = self.lease, None
         async with self.turnover:
-            if loaded is not None:
-                await asyncio.to_thread(loaded.close)
-            del loaded
-            await asyncio.to_thread(swept, self.device)
+            await asyncio.to_thread(put_out, held, self.device)
             if lease is not None:
                 await lease.release()
         metrics.LOADED.labels(self.entry.name).set(0)
@@ -268,11 +266,28 @@ class Residency:
             await self.unload()
 
 
-def swept(device: torch.device) -> None:
-    """Frees what nothing refers to any more. Blocking."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+def put_out(held: list[Loaded], device: torch.device) -> None:
+    """Closes what is in `held`, and frees it. Blocking.
+
+    In one thread, out of a list: the thread that closed it would hold it for a moment longer, in which another one sweeps.
+    """
+    while held:
+        held.pop().close()
+    swept(device)
+
+
+def moved_away(loaded: Loaded, device: torch.device) -> None:
+    """Takes a model off `device`, which has its memory back then. Blocking."""
+    loaded.move(torch.device("cpu"))
+    swept(device)
+
+
+def moved_back(loaded: Loaded, device: torch.device, bytes: int) -> None:
+    """Takes a model of `bytes` to `device`. Raises GpuOutOfMemory where somebody took what was leased. Blocking."""
+    try:
+        loaded.move(device)
+    except torch.OutOfMemoryError as error:
+        raise GpuOutOfMemory.of(bytes, free_bytes(device) or 0) from emptied(error)
 
 
 async def first(*events: asyncio.Event) -> None:

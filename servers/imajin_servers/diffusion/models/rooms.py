@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import torch
+
 from imajin_servers.diffusion.models.card import Card
+from imajin_servers.diffusion.models.device import unreserved
 from imajin_servers.runtime.leases import HeldLease, OnWaiting
 
 
 class Rooms:
     """Leases of the group `group` beside the weights of that group, while `open` is set. Use it in the event loop."""
 
-    def __init__(self, card: Card, holder: str, group: str, open: asyncio.Event) -> None:
+    def __init__(self, card: Card, device: torch.device, holder: str, group: str, open: asyncio.Event) -> None:
         self.card = card
+        self.device = device
         self.holder = f"{holder} work"
         self.group = group
         self.open = open
@@ -28,6 +32,7 @@ class Rooms:
             yield lease
         finally:
             if lease is not None:
+                await asyncio.to_thread(unreserved, self.device)
                 await lease.release()
 
     async def granted(self, bytes: int, priority: int, on_waiting: OnWaiting) -> HeldLease | None:

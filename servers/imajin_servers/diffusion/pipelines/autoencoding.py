@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from imajin_servers.diffusion.orders import Order
-from imajin_servers.diffusion.pipelines.run import Known
+from imajin_servers.diffusion.pipelines.run import Known, Run, Shown
 from imajin_servers.diffusion.sources import Pixels, Source
 from imajin_servers.runtime.errors import InvalidArgument
 
@@ -27,11 +28,16 @@ class Autoencoding(ABC):
         self.pipe = pipe
         self.device: torch.device = pipe.device
         self.dtype = dtype
+        self.states: weakref.WeakSet[Known | Run | Shown] = weakref.WeakSet()
+        """What generations hold on the device, wherever they are between encoding and the end of decoding."""
 
     def move(self, device: torch.device) -> None:
-        """Takes the weights to another device."""
+        """Takes the weights to another device, and all that generations hold. Only while no thread uses any of it."""
         self.pipe.to(device)
-        self.device = device
+        # With its number, where `device` has none.
+        self.device = self.pipe.device
+        for state in list(self.states):
+            state.move(self.device)
 
     @property
     @abstractmethod
@@ -72,6 +78,7 @@ class Autoencoding(ABC):
             # An autoencoder's latents may be channels last, and kernels follow the layout.
             known.latents = latents.contiguous() if self.lays_out else latents
             known.mask = self.masked(mask, latents).to(self.device, self.dtype)
+        self.states.add(known)
         return known
 
     @abstractmethod

@@ -43,8 +43,10 @@ class StepwiseFlux(StepwiseTokens):
         """What the transformer takes beside latents, times and embeddings."""
         guidance = None
         if self.denoiser.config.guidance_embeds:
-            scales = [run.order.guidance_scale for run in runs]
-            guidance = torch.tensor(scales, device=self.device, dtype=torch.float32)
+            # Filled on the device: numbers that are copied there from a list are waited for.
+            guidance = joined(
+                [torch.full((1,), run.order.guidance_scale, device=self.device, dtype=torch.float32) for run in runs]
+            )
         return {
             "pooled_projections": joined([one.added["pooled"] for one in heard]),
             "guidance": guidance,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -14,10 +16,43 @@ from imajin_servers.diffusion.pipelines.tokens import StepwiseTokens
 from imajin_servers.diffusion.sources import Pixels
 
 
+class Places:
+    """What `rope`, diffusers' embedding of places, has computed, remembered with it and for a few sizes only.
+
+    Its own memories belong to the class: they keep every rope that ever was, and up to 128 sizes of its tables, some MiB each, on the
+    card for good.
+    """
+
+    SIZES = 8
+
+    def __init__(self, rope: Any) -> None:
+        self.memories = []
+        remembering = {name: made for name, made in vars(type(rope)).items() if hasattr(made, "__wrapped__")}
+        for name, made in remembering.items():
+            # A proxy: the rope must not hold itself.
+            work = partial(made.__wrapped__, weakref.proxy(rope))
+            self.memories.append(lru_cache(self.SIZES)(work))
+            setattr(rope, name, self.memories[-1])
+
+    def forget(self) -> None:
+        """Lets all of it go."""
+        for memory in self.memories:
+            memory.cache_clear()
+
+
 class StepwiseQwen(StepwiseTokens):
     """Qwen-Image and what is tuned from it."""
 
     vectors = ("time_text_embed", "img_mod", "txt_mod", "norm_out")
+
+    def __init__(self, pipe: Any, scheduler: str | None = None) -> None:
+        super().__init__(pipe, scheduler)
+        self.places = Places(self.denoiser.pos_embed)
+
+    def move(self, device: torch.device) -> None:
+        """See Autoencoding; what the transformer remembers of places of tokens is forgotten."""
+        self.places.forget()
+        super().move(device)
 
     def hear(self, order: Order, prompt: str) -> Conditioning:
         """The prompt through the language model: alone it needs no mask."""

@@ -7,6 +7,7 @@ Cost: microseconds. Whether that was all, on this machine and for this shape, `S
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ class Rows:
         self.network = network
         self.vectors = vectors
         self.counts: list[int] = []
+        """Always the same list: it is all that the layers refer to, or they would keep the network alive in a circle."""
         self.cover()
 
     def cover(self) -> None:
@@ -28,23 +30,28 @@ class Rows:
         for name, module in self.network.named_modules():
             named = any(part in self.vectors for part in name.split("."))
             if named and isinstance(module, nn.Linear) and "forward" not in vars(module):
-                setattr(module, "forward", self.splitting(module.forward))  # noqa: B010 (a type checker takes it for a method)
+                setattr(module, "forward", splitting(module, self.counts))  # noqa: B010 (a type checker takes it for a method)
 
     @contextmanager
     def of(self, counts: Sequence[int]) -> Iterator[None]:
         """Within, a pass holds `counts` rows of each run."""
-        self.counts = list(counts) if len(counts) > 1 else []
+        self.counts[:] = counts if len(counts) > 1 else []
         try:
             yield
         finally:
-            self.counts = []
+            self.counts.clear()
 
-    def splitting(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-        """`forward`, a run at a time where it gets single vectors."""
 
-        def split(rows: torch.Tensor) -> torch.Tensor:
-            if not self.counts:
-                return forward(rows)
-            return torch.cat([forward(part) for part in torch.split(rows, self.counts)])
+def splitting(layer: nn.Linear, counts: list[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """`layer.forward`, a run at a time while there are `counts` of rows."""
+    me = weakref.ref(layer)
 
-        return split
+    def split(rows: torch.Tensor) -> torch.Tensor:
+        layer = me()
+        assert layer is not None
+        forward = type(layer).forward
+        if not counts:
+            return forward(layer, rows)
+        return torch.cat([forward(layer, part) for part in torch.split(rows, counts)])
+
+    return split

@@ -33,7 +33,7 @@ class Conditioning:
             self.negative.move(device)
 
 
-@dataclass
+@dataclass(eq=False)
 class Known:
     """What a run begins from beside noise: a picture in latents, and where it stays."""
 
@@ -55,7 +55,20 @@ class Known:
         self.noise = None if self.noise is None else self.noise.to(device)
 
 
-@dataclass
+@dataclass(eq=False)
+class Shown:
+    """What a preview is made of: latents as they were after a step."""
+
+    latents: torch.Tensor
+    step: int
+    """Steps that were made."""
+
+    def move(self, device: torch.device) -> None:
+        """Takes it to another device."""
+        self.latents = self.latents.to(device)
+
+
+@dataclass(eq=False)
 class Run:
     """A generation between two steps: all that it takes to go on, whoever else is there."""
 
@@ -74,7 +87,7 @@ class Run:
     step: int = 0
     known: Known | None = None
     away: list[str] = field(default_factory=list)
-    """What the scheduler keeps on `home`, while the run is off it."""
+    """What the scheduler keeps on `home`, while the run is off it; empty while it is there."""
     clean: torch.Tensor | None = None
     """A guess of the finished latents, where there is one."""
     remembered: dict[str, Any] = field(default_factory=dict)
@@ -116,15 +129,17 @@ class Run:
         for kept in self.remembered.values():
             vars(kept).update({name: moved(value, device) for name, value in vars(kept).items()})
         # A scheduler keeps some tensors on the CPU while it runs elsewhere: only what left comes back.
-        away = self.away or [name for name, value in vars(self.scheduler).items() if on_device(value, self.home)]
-        for name in away:
+        if device != self.home:
+            self.away += [name for name, value in vars(self.scheduler).items() if on_device(value, self.home)]
+        for name in self.away:
             setattr(self.scheduler, name, moved(getattr(self.scheduler, name), device))
-        self.away = [] if self.away else away
+        if device == self.home:
+            self.away = []
 
 
 def on_device(value: Any, device: torch.device) -> bool:
-    """Whether `value` is a tensor on `device`, or a list with one."""
-    if isinstance(value, list):
+    """Whether `value` is a tensor on `device`, or a list or tuple with one."""
+    if isinstance(value, list | tuple):
         return any(on_device(one, device) for one in value)
     return isinstance(value, torch.Tensor) and value.device == device
 

@@ -89,7 +89,7 @@ class Stepwise(Autoencoding):
         else:
             timesteps, latents = self.enter(order, scheduler, known, noise)
         extra = step_extras(scheduler, generator)
-        return Run(
+        run = Run(
             order,
             conditioning,
             scheduler,
@@ -101,6 +101,8 @@ class Stepwise(Autoencoding):
             self.planned(order),
             known=known,
         )
+        self.states.add(run)
+        return run
 
     def enter(
         self, order: Order, scheduler: Any, known: Known, noise: torch.Tensor

@@ -22,6 +22,13 @@ class StepwiseZImage(StepwiseFlow):
     vectors = ("t_embedder", "adaLN_modulation")
     lays_out = False
 
+    def move(self, device: torch.device) -> None:
+        """See Autoencoding; the transformer's places of tokens, which are no parameters of it, go too."""
+        super().move(device)
+        places = self.denoiser.rope_embedder
+        if places.freqs_cis is not None:
+            places.freqs_cis = [part.to(self.device) for part in places.freqs_cis]
+
     @property
     def channels(self) -> int:
         """Channels of the latents."""

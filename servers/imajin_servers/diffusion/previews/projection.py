@@ -31,23 +31,24 @@ class Projection:
 
     def __init__(self, weights: torch.Tensor) -> None:
         self.weights = weights
-        self.kernels: dict[tuple[int, torch.device], tuple[torch.Tensor, torch.Tensor]] = {}
+        self.kernels: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @torch.inference_mode()
     def colours(self, latents: torch.Tensor, patch: int) -> torch.Tensor:
         """`(1, 3, patch * height, patch * width)` from 0 to 1 out of `latents` `(1, channels, height, width)`; `patch` divides PATCH."""
-        kernel, bias = self.kernel(patch, latents.device)
+        # They are small, and outlive the weights: nothing of them stays on a card.
+        kernel, bias = (part.to(latents.device) for part in self.kernel(patch))
         framed = functional.pad(latents.float(), [AROUND // 2] * 4, mode="replicate")
         patches = functional.conv2d(framed, kernel, bias)
         return (functional.pixel_shuffle(patches, patch) / 2 + 0.5).clamp(0, 1)
 
-    def kernel(self, patch: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    def kernel(self, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights `(3 * patch**2, channels, AROUND, AROUND)` and bias of the convolution that makes patches of that side."""
-        if (patch, device) not in self.kernels:
+        if patch not in self.kernels:
             pooled = functional.avg_pool2d(self.weights.reshape(-1, 3, PATCH, PATCH), PATCH // patch).flatten(1).T
             kernel, bias = pooled[:, :-1].reshape(len(pooled), -1, AROUND, AROUND), pooled[:, -1]
-            self.kernels[patch, device] = kernel.contiguous().to(device), bias.contiguous().to(device)
-        return self.kernels[patch, device]
+            self.kernels[patch] = kernel.contiguous(), bias.contiguous()
+        return self.kernels[patch]
 
 
 class Fit:

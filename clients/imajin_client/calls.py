@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -35,6 +36,9 @@ OPTIONS = (
 )
 RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0, 2.0)
 """Pauses before a broken watch is taken up again; an event that arrives starts them anew."""
+
+END_SECONDS = 1.0
+"""How long the end of a call may take after its last message."""
 
 
 class Wire:
@@ -94,9 +98,17 @@ class Wire:
 
     @asynccontextmanager
     async def many(self, server: str, call: ManyAnswers[T]) -> AsyncIterator[AsyncIterator[T]]:
-        """The answers of `call`, which is cancelled when the block is left. Raises a member of the error tree."""
+        """The answers of `call`, which is over when the block is left: read to its end, or cancelled where the block is left by an
+        exception. Raises a member of the error tree.
+        """
+        answers = call.__aiter__()
         try:
-            yield call.__aiter__()
+            yield answers
+            # The block has all that it wants, and the end follows at once. The server counts a cancellation as a caller who gave up.
+            with suppress(TimeoutError, grpc.aio.AioRpcError):
+                async with asyncio.timeout(END_SECONDS):
+                    async for _ in answers:
+                        pass
         except grpc.aio.AioRpcError as error:
             raise status.from_call(error, server, self.addresses[server]) from None
         finally:

@@ -107,13 +107,16 @@ def image(result: orchestrator_pb2.GenerateResult | diffusion_pb2.GenerateResult
 
 async def finished(stream: Stream[GenerateEvent], on_progress: OnProgress | None, *, server: str) -> Image:
     """The image that `stream` ends with. Raises Unavailable where `server` ends it without one."""
+    made: Image | None = None
     async with stream as events:
         async for event in events:
             if isinstance(event, Image):
-                return event
-            if isinstance(event, Progress) and on_progress is not None:
+                made = event
+            elif isinstance(event, Progress) and on_progress is not None:
                 on_progress(event)
-    raise Unavailable("the drawing ended without an image", details={"server": server})
+    if made is None:
+        raise Unavailable("the drawing ended without an image", details={"server": server})
+    return made
 
 
 class Generating(Calls):

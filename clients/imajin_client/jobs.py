@@ -50,6 +50,7 @@ class AsyncJobs(Calls):
 
     async def _watch(self, job_id: str, after_event: int, previews: bool) -> AsyncGenerator[JobEvent, None]:
         attempt = 0
+        ended = False
         while True:
             broken: ImajinError = Unavailable(
                 f"the watch of job {job_id} ended before the job", details={"server": "orchestrator"}
@@ -62,12 +63,13 @@ class AsyncJobs(Calls):
                         if event is None:
                             continue
                         yield event
-                        if isinstance(event, Job):
-                            return
+                        ended = isinstance(event, Job)
                 except Unavailable as error:
                     if isinstance(error, LlmFailed):
                         raise
                     broken = error
+            if ended:
+                return
             if attempt == len(RETRY_SECONDS):
                 raise broken
             await asyncio.sleep(RETRY_SECONDS[attempt])
@@ -87,10 +89,13 @@ class AsyncJobs(Calls):
 
         Raises its error when it failed, JobCancelled, and TimeoutError after `timeout` seconds: the job goes on then.
         """
+        job: Job | None = None
         async with asyncio.timeout(timeout), self.watch(job_id, previews=False) as events:
             async for event in events:
                 if isinstance(event, Job):
-                    return event.check()
+                    job = event
+        if job is not None:
+            return job.check()
         raise Unavailable(f"the watch of job {job_id} ended before the job", details={"server": "orchestrator"})
 
     async def cancel(self, job_id: str, *, timeout: float | None = 30) -> Job:

@@ -180,6 +180,9 @@ class AsyncLease:
             await self._write(self._opening)
             while isinstance(answer := await call.read(), vram_lease_pb2.HoldLeaseResponse):
                 if self._hear(answer):
+                    # The end of the call follows at once; the server counts a cancellation as a holder that went.
+                    with suppress(grpc.aio.AioRpcError):
+                        await call.read()
                     return True
                 if beating is None and self.lease_id:
                     beating = asyncio.create_task(self._beat())

@@ -44,7 +44,8 @@ def answers_of(server: str) -> Iterator[None]:
 async def stream(
     server: str, start: Callable[[], grpc.aio.Call], patience: Clock | None = None
 ) -> AsyncGenerator[Any, None]:
-    """The answers of a streaming call, which is cancelled when this generator is closed (an abandoned one goes on).
+    """The answers of a streaming call, which is cancelled when this generator is closed (an abandoned one goes on). Read it to its
+    end: the server counts a cancellation as a caller who gave up.
 
     With `patience` a call that finds the server's line full is started again when the server says so.
     """

@@ -47,6 +47,7 @@ class Diffusion:
     ) -> AsyncGenerator[progress_pb2.Progress | image_pb2.Preview | Drawn, None]:
         """Progress and previews as they come, and last what was drawn. Closing this generator cancels the call."""
         assembly = Assembly(self.max_image_bytes)
+        drawn: Drawn | None = None
         call = partial(self.stub.Generate, request, metadata=calls.ids())
         async with aclosing(calls.stream(SERVER, call, self.patience)) as answers:
             async for answer in answers:
@@ -58,9 +59,10 @@ class Diffusion:
                     case "chunk":
                         assembly.add(answer.chunk)
                     case "result":
-                        yield Drawn(answer.result, assembly.result())
-                        return
-        raise Internal("the diffusion server ended without a result")
+                        drawn = Drawn(answer.result, assembly.result())
+        if drawn is None:
+            raise Internal("the diffusion server ended without a result")
+        yield drawn
 
     async def models(self) -> list[diffusion_pb2.Model]:
         """The models of the registry, the default one first. Raises ServerUnavailable when it was never seen."""

@@ -123,6 +123,7 @@ class Processing:
     ) -> AsyncGenerator[Any, None]:
         """Progress of a call as it comes, and last its result with the images that came before it."""
         outputs = Outputs(self.max_image_bytes)
+        result: Any = None
 
         def start() -> grpc.aio.Call:
             return method(messages(kind, spec, source), metadata=calls.ids())
@@ -135,6 +136,7 @@ class Processing:
                     case "progress":
                         yield answer.progress
                     case "result":
-                        yield answer.result, outputs
-                        return
-        raise Internal("the processing server ended without a result")
+                        result = answer.result
+        if result is None:
+            raise Internal("the processing server ended without a result")
+        yield result, outputs

@@ -11,6 +11,7 @@ ImajinError
 ├── GpuOutOfMemory         GPU_OOM             the card can't hold it
 ├── LeaseLost              LEASE_LOST          a VRAM lease was lost while it was needed
 ├── QueueFull              QUEUE_FULL          too much is waiting; try again after `retry_after`
+├── StorageFull            STORAGE_FULL        no room is left where jobs and images are kept
 ├── JobCancelled           JOB_CANCELLED       the job was cancelled
 ├── JobNotFinished         JOB_NOT_FINISHED    the job has no result yet
 ├── RequestIdReused        REQUEST_ID_REUSED   the same request id with another body
@@ -127,6 +128,12 @@ class QueueFull(ImajinError):
     """Too much is waiting already; `retry_after` says when to try again."""
 
     default_reason = "QUEUE_FULL"
+
+
+class StorageFull(ImajinError):
+    """No room is left where jobs and images are kept. Details: `server`."""
+
+    default_reason = "STORAGE_FULL"
 
 
 class JobCancelled(ImajinError):

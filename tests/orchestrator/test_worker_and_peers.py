@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from imajin_servers.orchestrator.jobs.store import Submission, Work
 from imajin_servers.orchestrator.jobs.threaded import SqliteJobStore
 from imajin_servers.orchestrator.jobs.watching import Watchers, Watching
 from imajin_servers.orchestrator.peers.diffusion import Diffusion
+from imajin_servers.runtime.errors import StorageFull
 
 
 @given(st.lists(st.tuples(st.floats(allow_nan=False), st.integers(0, 9))))
@@ -129,6 +132,48 @@ async def test_a_store_that_fails_does_not_end_the_worker(
     await done.wait()
     await worker.drain(1)
     await running
+
+
+async def test_a_job_on_a_full_disk_ends_once_there_is_room(
+    store: SqliteJobStore, watchers: Watchers, clock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    async def flow(work: Work, run: Run) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            await run.image("image", job_pb2.JobImage(), b"an image")
+
+    async def no_room(*_: Any) -> job_pb2.Job:
+        raise StorageFull("no room")
+
+    worker = Worker(store, watchers, flow, clock, 1)
+    finish = store.finish
+    store.finish = no_room  # type: ignore[method-assign]
+    job_id = (await worker.submit(Submission(job_pb2.JOB_KIND_GENERATE, b"", "a cat"))).job_id
+    running = asyncio.create_task(worker.run())
+    await clock.until_asleep(1)
+    assert (await store.get(job_id)).status == job_pb2.JOB_STATUS_PROCESSING
+    assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()], "a piece takes room"
+    store.finish = finish  # type: ignore[method-assign]
+    clock.advance(1)
+    job = await ended(store, watchers, clock, job_id)
+    assert (job.status, job.error.code) == (job_pb2.JOB_STATUS_FAILED, "STORAGE_FULL")
+    await worker.drain(1)
+    await running
+
+
+async def test_a_full_database_says_so_and_goes_on_when_there_is_room(store: SqliteJobStore) -> None:
+    def pages(most: int) -> None:
+        store.tables.db.execute(f"PRAGMA max_page_count = {most}")
+
+    long = Submission(job_pb2.JOB_KIND_GENERATE, b"x" * 100_000, "a cat")
+    await store.run(lambda: pages(1))
+    with pytest.raises(StorageFull):
+        await store.create(long)
+    await store.run(lambda: pages(1000))
+    assert (await store.create(long)).status == job_pb2.JOB_STATUS_QUEUED
 
 
 async def test_a_flow_that_breaks_fails_its_job_with_an_opaque_error(

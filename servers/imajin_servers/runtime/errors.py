@@ -12,6 +12,7 @@ ImajinError
 ├── LlmFailed              LLM_FAILED         UNAVAILABLE
 ├── LeaseLost              LEASE_LOST         ABORTED
 ├── QueueFull              QUEUE_FULL         RESOURCE_EXHAUSTED
+├── StorageFull            STORAGE_FULL       RESOURCE_EXHAUSTED
 ├── JobNotFound            JOB_NOT_FOUND      NOT_FOUND
 ├── JobCancelled           JOB_CANCELLED      CANCELLED
 ├── JobNotFinished         JOB_NOT_FINISHED   FAILED_PRECONDITION
@@ -163,6 +164,13 @@ class QueueFull(ImajinError):
     """Too much is waiting already; set `retry_after`."""
 
     reason = "QUEUE_FULL"
+    code = "RESOURCE_EXHAUSTED"
+
+
+class StorageFull(ImajinError):
+    """No room is left where jobs and images are kept. Metadata: `server`."""
+
+    reason = "STORAGE_FULL"
     code = "RESOURCE_EXHAUSTED"
 
 

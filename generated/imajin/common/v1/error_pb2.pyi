@@ -30,6 +30,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_LLM_FAILED: _ClassVar[ErrorReason]
     ERROR_REASON_CANCELLED: _ClassVar[ErrorReason]
+    ERROR_REASON_STORAGE_FULL: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_ARGUMENT: ErrorReason
 ERROR_REASON_IMAGE_INVALID: ErrorReason
@@ -51,6 +52,7 @@ ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_NOT_FOUND: ErrorReason
 ERROR_REASON_LLM_FAILED: ErrorReason
 ERROR_REASON_CANCELLED: ErrorReason
+ERROR_REASON_STORAGE_FULL: ErrorReason
 
 class Error(_message.Message):
     __slots__ = ("error", "code", "details")

@@ -40,7 +40,7 @@ class Worker:
         self.endings: set[asyncio.Task[None]] = set()
 
     async def submit(self, submission: Submission) -> job_pb2.Job:
-        """Puts work in line. Raises QueueFull, RequestIdReused, Draining."""
+        """Puts work in line. Raises QueueFull, RequestIdReused, StorageFull, Draining."""
         if self.stopping:
             raise Draining("the server is shutting down")
         job = await self.store.create(submission)
@@ -98,16 +98,29 @@ class Worker:
         try:
             await asyncio.wait([task])
             ending, error = self.ending(job_id, task)
-            await self.store.finish(job_id, ending, error)
-            log.info("job ended", job_id=job_id, status=job_pb2.JobStatus.Name(ending), reason=error.code)
-        except Exception as failure:
-            # It stays in `processing` until the next start fails it.
-            log.error("the end of a job could not be kept", job_id=job_id, exc_info=failure)
+            await self.keep_end(job_id, ending, error)
         finally:
             del self.running[job_id]
             metrics.RUNNING.set(len(self.running))
             self.cancelling.discard(job_id)
             self.news.set()
+
+    async def keep_end(self, job_id: str, ending: job_pb2.JobStatus, error: error_pb2.Error) -> None:
+        """Keeps how a job ended. A store that can't, as on a full disk, is asked until it can: nobody else ends the job."""
+        told = False
+        while True:
+            try:
+                await self.store.finish(job_id, ending, error)
+                log.info("job ended", job_id=job_id, status=job_pb2.JobStatus.Name(ending), reason=error.code)
+                return
+            except Exception as failure:
+                if not told:
+                    log.error("the end of a job could not be kept", job_id=job_id, exc_info=failure)
+                told = True
+            if self.stopping:
+                # It stays in `processing` until the next start fails it.
+                return
+            await self.clock.sleep(RETRY_SECONDS)
 
     def ending(self, job_id: str, task: asyncio.Task[None]) -> tuple[job_pb2.JobStatus, error_pb2.Error]:
         """The final status of a job whose task is over, and why."""

@@ -28,11 +28,16 @@ class Results:
             return sha256
         path.parent.mkdir(exist_ok=True)
         unfinished = path.with_suffix(".part")
-        with unfinished.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        try:
+            with unfinished.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except OSError:
+            # On a full disk a piece of an image would take the room that others need.
+            unfinished.unlink(missing_ok=True)
+            raise
         return sha256
 
     def remove(self, sha256: bytes) -> None:

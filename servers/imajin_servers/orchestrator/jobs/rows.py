@@ -31,11 +31,13 @@ class JobRows:
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.db.execute("COMMIT")
         except BaseException:
-            self.db.execute("ROLLBACK")
+            # On a full disk SQLite has rolled back by itself.
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
             self.changed.clear()
             raise
-        self.db.execute("COMMIT")
 
     def get(self, job_id: str) -> job_pb2.Job:
         """The job as it is now. Raises JobNotFound."""

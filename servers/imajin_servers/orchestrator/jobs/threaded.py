@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from imajin_servers.orchestrator.clock import Clock
 from imajin_servers.orchestrator.jobs.schema import WrongTables
 from imajin_servers.orchestrator.jobs.store import JobPage, Submission, Work
 from imajin_servers.orchestrator.jobs.tables import JobTables
+from imajin_servers.runtime.errors import StorageFull
 
 T = TypeVar("T")
 
@@ -35,6 +37,14 @@ def sole_user(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise FolderRefused(f"{folder} is in use by another orchestrator") from error
         yield
+
+
+def is_full(error: OSError | sqlite3.Error) -> bool:
+    """Whether this is about room on the disk."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # An extended code has the plain one in its last byte.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 class SqliteJobStore:
@@ -69,11 +79,16 @@ class SqliteJobStore:
             yield cls(tables, thread, changed)
 
     async def run(self, operation: Callable[[], T]) -> T:
-        """Runs `operation` in the thread. It runs to its end, and is told about, even where the caller is cancelled."""
+        """Runs `operation` in the thread. Raises StorageFull beside what it raises itself. It runs to its end, and is told about, even where the caller is cancelled."""
 
         def told() -> T:
             try:
                 return operation()
+            except (OSError, sqlite3.Error) as error:
+                if not is_full(error):
+                    raise
+                message = "no room is left where jobs and images are kept"
+                raise StorageFull(message, metadata={"server": "orchestrator"}) from error
             finally:
                 if ids := self.tables.take_changed():
                     self.loop.call_soon_threadsafe(self.changed, ids)

@@ -43,7 +43,7 @@ def demo(
 
     async def work() -> None:
         began = time.perf_counter()
-        async with suite(running.given, out / ".suite", start_seconds=start_seconds) as running_suite:
+        async with suite(running.given.get(), out / ".suite", start_seconds=start_seconds) as running_suite:
             made = await show(running_suite, description, size or list(SIZES), seed, out, quiet=as_json)
             if as_json:
                 output.document(made.document())

@@ -52,7 +52,7 @@ async def servers(client: AsyncClient) -> list[Check]:
 
 async def metrics() -> Check:
     """Where Prometheus can read the programs that run."""
-    places = metrics_addresses({**addresses(running.given), GATEWAY: gateway_address()})
+    places = metrics_addresses({**addresses(running.given.get()), GATEWAY: gateway_address()})
     answers = await asyncio.gather(*(answers_at(place) for place in places.values()))
     found = [
         f"{name} http://{place}/metrics" for (name, place), there in zip(places.items(), answers, strict=True) if there

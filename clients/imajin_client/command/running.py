@@ -7,8 +7,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import ContextVar
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import typer
@@ -39,25 +41,26 @@ class Exit(IntEnum):
     """SIGTERM; the work was cancelled."""
 
 
-given: dict[str, str] = {}
-"""Addresses of the command line."""
+given: ContextVar[Mapping[str, str]] = ContextVar("given", default=MappingProxyType({}))
+"""Addresses of the command line by server, for the command that runs."""
 
 
 def use_addresses(pairs: list[str]) -> None:
-    """Takes `SERVER=HOST:PORT` pairs of the command line."""
-    given.clear()
+    """Takes `SERVER=HOST:PORT` pairs of the command line. Raises BadParameter."""
+    found: dict[str, str] = {}
     for pair in pairs:
         server, sign, address = pair.partition("=")
         if server not in addresses.SERVERS or not sign or ":" not in address:
             raise typer.BadParameter(
                 f"{pair!r} is no SERVER=HOST:PORT; servers: {', '.join(addresses.SERVERS)}", param_hint="--at"
             )
-        given[server] = address
+        found[server] = address
+    given.set(found)
 
 
 def connect() -> AsyncClient:
     """A client at the addresses of the command line, the environment and the settings file."""
-    return AsyncClient(given)
+    return AsyncClient(given.get())
 
 
 def run(work: Callable[[AsyncClient], Coroutine[Any, Any, int | None]], *, as_json: bool = False) -> NoReturn:

@@ -28,7 +28,7 @@ def up(
     from imajin_client.up import run_up
 
     status = run_up(
-        running.given,
+        running.given.get(),
         only=",".join(only) if only else None,
         verbose=verbose,
         state_dir=state_dir,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Concatenate, Generic, ParamSpec, Self, overload
+from typing import ParamSpec, Self
 
 from imajin_client.client import AsyncClient
 from imajin_client.errors import LeaseLost
 from imajin_client.jobs import AsyncJobs
 from imajin_client.lease import AsyncLease, Revoke
-from imajin_client.twin import Blocking, Iterating, Portal, Twin, signed
+from imajin_client.twin import Blocking, Iterating, Method, Portal, Twin
 from imajin_client.vram import AsyncVram
 
 P = ParamSpec("P")
@@ -98,27 +97,12 @@ class Lease:
         self._portal.run(self._lease.resize(gib=gib, bytes=bytes))
 
 
-class Leasing(Generic[P]):
+class Leasing(Method[AsyncVram, P, Lease]):
     """The method that makes a lease."""
 
-    def __init__(self, method: Callable[Concatenate[AsyncVram, P], AsyncLease]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, twin: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, twin: Twin[AsyncVram], owner: type) -> Callable[P, Lease]: ...
-    def __get__(self, twin: Twin[AsyncVram] | None, owner: type) -> Self | Callable[P, Lease]:
-        """The method of `twin`."""
-        if twin is None:
-            return self
-
-        @functools.wraps(self.method)
-        def call(*args: P.args, **options: P.kwargs) -> Lease:
-            return Lease(twin._portal, self.method(twin._target, *args, **options))
-
-        return signed(call, self.method)
+    def called(self, twin: Twin[AsyncVram], *args: P.args, **options: P.kwargs) -> Lease:
+        """A lease that is held in the client's own loop."""
+        return Lease(twin._portal, self.method(twin._target, *args, **options))
 
 
 class Jobs(Twin[AsyncJobs]):

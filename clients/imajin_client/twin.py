@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, wait
 from types import TracebackType
@@ -17,6 +18,7 @@ from imajin_client.errors import Cancelled
 P = ParamSpec("P")
 T = TypeVar("T")
 TwinT = TypeVar("TwinT")
+ResultT = TypeVar("ResultT")
 TargetT = TypeVar("TargetT", covariant=True)
 
 
@@ -95,60 +97,60 @@ class Twin(Generic[TargetT]):
         self._target = target
 
 
-class Blocking(Generic[TwinT, P, T]):
-    """A coroutine method as a blocking one, with the same signature."""
+class Method(ABC, Generic[TwinT, P, ResultT]):
+    """A method of a coroutine face as one of its twin, with the same parameters."""
+
+    def __init__(self, method: Callable[Concatenate[TwinT, P], Any]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    @abstractmethod
+    def called(self, twin: Twin[TwinT], *args: P.args, **options: P.kwargs) -> ResultT:
+        """What a call of the method of `twin` gives."""
+
+    @overload
+    def __get__(self, twin: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, twin: Twin[TwinT], owner: type) -> Callable[P, ResultT]: ...
+    def __get__(self, twin: Twin[TwinT] | None, owner: type) -> Self | Callable[P, ResultT]:
+        """The method of `twin`."""
+        if twin is None:
+            return self
+
+        @functools.wraps(self.method)
+        def call(*args: P.args, **options: P.kwargs) -> ResultT:
+            return self.called(twin, *args, **options)
+
+        # For help() and editors: the signature of the coroutine, less its self.
+        signature = inspect.signature(self.method)
+        call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+        return call
+
+
+class Blocking(Method[TwinT, P, T]):
+    """A coroutine method as a blocking one."""
+
+    method: Callable[Concatenate[TwinT, P], Coroutine[Any, Any, T]]
 
     def __init__(self, method: Callable[Concatenate[TwinT, P], Coroutine[Any, Any, T]]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
+        super().__init__(method)
 
-    @overload
-    def __get__(self, twin: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, twin: Twin[TwinT], owner: type) -> Callable[P, T]: ...
-    def __get__(self, twin: Twin[TwinT] | None, owner: type) -> Self | Callable[P, T]:
-        """The method of `twin`."""
-        if twin is None:
-            return self
-
-        @functools.wraps(self.method)
-        def call(*args: P.args, **options: P.kwargs) -> T:
-            return twin._portal.run(self.method(twin._target, *args, **options))
-
-        return signed(call, self.method)
+    def called(self, twin: Twin[TwinT], *args: P.args, **options: P.kwargs) -> T:
+        """Waits for the coroutine."""
+        return twin._portal.run(self.method(twin._target, *args, **options))
 
 
-class Iterating(Generic[TwinT, P, T]):
-    """A method that returns a Stream as one that returns an iterator, with the same parameters."""
+class Iterating(Method[TwinT, P, "Events[T]"], Generic[TwinT, P, T]):
+    """A method that returns a Stream as one that returns an iterator."""
+
+    method: Callable[Concatenate[TwinT, P], Stream[T]]
 
     def __init__(self, method: Callable[Concatenate[TwinT, P], Stream[T]]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
+        super().__init__(method)
 
-    @overload
-    def __get__(self, twin: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, twin: Twin[TwinT], owner: type) -> Callable[P, Events[T]]: ...
-    def __get__(self, twin: Twin[TwinT] | None, owner: type) -> Self | Callable[P, Events[T]]:
-        """The method of `twin`."""
-        if twin is None:
-            return self
-
-        @functools.wraps(self.method)
-        def call(*args: P.args, **options: P.kwargs) -> Events[T]:
-            return Events(twin._portal, self.method(twin._target, *args, **options))
-
-        return signed(call, self.method)
-
-
-CallT = TypeVar("CallT", bound=Callable[..., Any])
-
-
-def signed(call: CallT, method: Callable[..., Any]) -> CallT:
-    """`call` with the signature of `method` less its self, for help() and editors."""
-    signature = inspect.signature(method)
-    call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
-    return call
+    def called(self, twin: Twin[TwinT], *args: P.args, **options: P.kwargs) -> Events[T]:
+        """The events as an iterator."""
+        return Events(twin._portal, self.method(twin._target, *args, **options))
 
 
 class Events(Generic[T]):

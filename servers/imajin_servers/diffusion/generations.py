@@ -104,8 +104,10 @@ class Generations:
             loaded = await model.residency.ready(order.priority)
             try:
                 return await draw(order, model, loaded, feed, timings)
-            except torch.OutOfMemoryError as error:
+            except BaseException as error:
                 emptied(error)
+                if not isinstance(error, torch.OutOfMemoryError):
+                    raise
                 await asyncio.to_thread(swept, model.device)
                 raise GpuOutOfMemory.of(need, free_bytes(model.device) or 0) from error
 

@@ -7,6 +7,7 @@ run dry before it hands a tensor on, and before it lets one go that another stre
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -16,16 +17,27 @@ from imajin_servers.diffusion.emptied import emptied
 T = TypeVar("T")
 
 
-def own(device: torch.device, *, first: bool = False) -> None:
-    """Gives the calling thread a stream of its own on `device`; `first` lets its kernels go before those of others."""
+def own(device: torch.device, *, first: bool = False) -> Any:
+    """Gives the calling thread a stream of its own on `device`, which is returned; None on a CPU.
+
+    `first` lets its kernels go before those of others.
+    """
     # A new thread computes its first product with as many threads as there are cores, and so with other bits, until torch
     # is asked how many it may take.
     torch.get_num_threads()
     if device.type == "cuda":
         if device.index is not None:
             torch.cuda.set_device(device)
-        stream: Any = torch.cuda.Stream
-        torch.cuda.set_stream(stream(device, priority=-1 if first else 0))
+        kind: Any = torch.cuda.Stream
+        stream = kind(device, priority=-1 if first else 0)
+        torch.cuda.set_stream(stream)
+        return stream
+    return None
+
+
+def within(stream: Any) -> AbstractContextManager[Any]:
+    """Lets the calling thread queue its kernels on `stream` for the length of a block; None changes nothing."""
+    return nullcontext() if stream is None else torch.cuda.stream(stream)
 
 
 def run_dry(device: torch.device) -> None:

@@ -18,6 +18,8 @@ CARD = torch.device("cuda", 0)
 HOST = torch.device("cpu")
 ANSWERS = ("_local_scalar_dense", "equal", "nonzero", "is_nonzero", "masked_select", "_unique2", "unique_dim")
 """Operations whose answer, or its shape, the host waits for."""
+NUMBERS = ("fill_", "fill", "masked_fill", "masked_fill_")
+"""Operations beside those on each element alone that take a single number of the host."""
 HOST_INDICES = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")
 """Operations whose indices may lie on the host."""
 
@@ -100,11 +102,11 @@ class Traits(NamedTuple):
 @cache
 def traits(func: Any) -> Traits:
     """Those of `func`."""
-    arguments = func._schema.arguments
+    arguments, name = func._schema.arguments, func._schema.name.removeprefix("aten::")
     writes = [argument.alias_info is not None and argument.alias_info.is_write for argument in arguments]
     return Traits(
-        func._schema.name.removeprefix("aten::"),
-        torch.Tag.pointwise in func.tags,
+        name,
+        torch.Tag.pointwise in func.tags or name in NUMBERS,
         torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"),
         tuple(place for place, write in enumerate(writes) if write),
         tuple(argument.name for argument, write in zip(arguments, writes, strict=True) if write),

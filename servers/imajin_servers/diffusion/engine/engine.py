@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -27,7 +27,7 @@ Around = Callable[[Sequence[Run]], AbstractContextManager[None]]
 
 
 def unwatched(runs: Sequence[Run]) -> AbstractContextManager[None]:
-    """Nobody is interested."""
+    """No context around a pass: the default."""
     return nullcontext()
 
 
@@ -44,7 +44,7 @@ class Ticket:
     left: Future[Run] = field(default_factory=Future)
     error: ImajinError | None = None
     seconds: float = 0.0
-    """Time in forward passes, its own share of those it had company in included whole."""
+    """Seconds in forward passes; a pass that is shared with other runs counts in full."""
 
     def cancel(self, error: ImajinError | None = None) -> None:
         """Asks the run to leave before its next step. From any thread; `left` says when it has."""
@@ -76,6 +76,7 @@ class Engine:
         self.paused = False
         self.stepping = False
         self.closed = False
+        self.stream: Any = None
         self.thread = threading.Thread(target=self.loop, name=f"engine {name}", daemon=True)
         self.thread.start()
 
@@ -98,7 +99,10 @@ class Engine:
 
     def move(self, device: torch.device) -> None:
         """Moves the weights and every run to `device`. Only between `pause` and `resume`: the bits stay the same."""
-        self.stepwise.move(device)
+        # On the engine's stream: what schedulers keep is let go between two of its steps, and the allocator hands memory
+        # out again by the stream that it was asked for on.
+        with streams.within(self.stream):
+            self.stepwise.move(device)
         streams.settle(self.home)
 
     def resume(self) -> None:
@@ -118,14 +122,21 @@ class Engine:
 
     def loop(self) -> None:
         """The engine's thread."""
-        streams.own(self.home, first=True)
-        while (batch := self.chosen()) is not None:
-            try:
-                self.tick(batch)
-            finally:
-                with self.wake:
-                    self.stepping = False
-                    self.wake.notify_all()
+        self.stream = streams.own(self.home, first=True)
+        while self.turn():
+            pass
+
+    def turn(self) -> bool:
+        """Waits for work and does a step of it; whether there may be more. Between two turns the thread holds no run."""
+        if (batch := self.chosen()) is None:
+            return False
+        try:
+            self.tick(batch)
+        finally:
+            with self.wake:
+                self.stepping = False
+                self.wake.notify_all()
+        return True
 
     def chosen(self) -> list[Ticket] | None:
         """Waits for work; the tickets that step next, none at the end."""
@@ -155,7 +166,7 @@ class Engine:
         known = self.known(run)
         remaining = (run.steps - run.step) * self.profile.cost(known)
         kind = self.stepwise.kind(run)
-        # Kernels know nothing of how strongly an adapter is heard; a pass is of one strength for all.
+        # An adapter's strength is set for a whole pass, so only runs of the same strengths share one.
         company = None if kind is None else Company(known, kind, run.order.loras)
         return Candidate(ticket.id, company, ticket.priority, ticket.arrived, remaining)
 

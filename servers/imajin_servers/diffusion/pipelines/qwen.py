@@ -16,28 +16,28 @@ from imajin_servers.diffusion.pipelines.tokens import StepwiseTokens
 from imajin_servers.diffusion.sources import Pixels
 
 
-class Places:
-    """What `rope`, diffusers' embedding of places, has computed, remembered with it and for a few sizes only.
+class RotaryTables:
+    """The tables of diffusers' rotary embedding `rope`, cached with the instance and for a few sizes only.
 
-    Its own memories belong to the class: they keep every rope that ever was, and up to 128 sizes of its tables, some MiB each, on the
-    card for good.
+    Diffusers caches them on the class, which keeps every `rope` that ever was, and up to 128 sizes of its tables, some MiB each,
+    on the card for good.
     """
 
     SIZES = 8
 
     def __init__(self, rope: Any) -> None:
-        self.memories = []
-        remembering = {name: made for name, made in vars(type(rope)).items() if hasattr(made, "__wrapped__")}
-        for name, made in remembering.items():
+        self.caches = []
+        cached = {name: method for name, method in vars(type(rope)).items() if hasattr(method, "__wrapped__")}
+        for name, method in cached.items():
             # A proxy: the rope must not hold itself.
-            work = partial(made.__wrapped__, weakref.proxy(rope))
-            self.memories.append(lru_cache(self.SIZES)(work))
-            setattr(rope, name, self.memories[-1])
+            uncached = partial(method.__wrapped__, weakref.proxy(rope))
+            self.caches.append(lru_cache(self.SIZES)(uncached))
+            setattr(rope, name, self.caches[-1])
 
-    def forget(self) -> None:
-        """Lets all of it go."""
-        for memory in self.memories:
-            memory.cache_clear()
+    def clear(self) -> None:
+        """Lets go of all tables."""
+        for cache in self.caches:
+            cache.cache_clear()
 
 
 class StepwiseQwen(StepwiseTokens):
@@ -47,11 +47,11 @@ class StepwiseQwen(StepwiseTokens):
 
     def __init__(self, pipe: Any, scheduler: str | None = None) -> None:
         super().__init__(pipe, scheduler)
-        self.places = Places(self.denoiser.pos_embed)
+        self.rotary_tables = RotaryTables(self.denoiser.pos_embed)
 
     def move(self, device: torch.device) -> None:
-        """See Autoencoding; what the transformer remembers of places of tokens is forgotten."""
-        self.places.forget()
+        """See Autoencoding; the transformer's rotary tables are made anew."""
+        self.rotary_tables.clear()
         super().move(device)
 
     def hear(self, order: Order, prompt: str) -> Conditioning:

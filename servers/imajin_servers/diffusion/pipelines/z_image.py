@@ -23,11 +23,11 @@ class StepwiseZImage(StepwiseFlow):
     lays_out = False
 
     def move(self, device: torch.device) -> None:
-        """See Autoencoding; the transformer's places of tokens, which are no parameters of it, go too."""
+        """See Autoencoding; the tables of the transformer's rotary embedding, which are no parameters of it, go too."""
         super().move(device)
-        places = self.denoiser.rope_embedder
-        if places.freqs_cis is not None:
-            places.freqs_cis = [part.to(self.device) for part in places.freqs_cis]
+        rope = self.denoiser.rope_embedder
+        if rope.freqs_cis is not None:
+            rope.freqs_cis = [table.to(self.device) for table in rope.freqs_cis]
 
     @property
     def channels(self) -> int:

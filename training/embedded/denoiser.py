@@ -197,7 +197,7 @@ def train(args: argparse.Namespace) -> None:
         reader.load_state_dict(state["reader"])
         reading.load_state_dict(state["reading"])
         step, others, spent = state["step"], state["others"], state["spent"]
-    forward = torch.compile(unet) if args.compile else unet
+    forward = torch.compile(unet, dynamic=False) if args.compile else unet  # dynamic shapes take ten minutes to compile
     alphas = scheduler().alphas_cumprod.to(args.device)
     start = saved = time.time()
     print(

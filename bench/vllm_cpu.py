@@ -100,7 +100,7 @@ async def interrupt(engine: VllmEngine, client: LeaseClient) -> None:
                 if len(text) > 40 * (len(cuts) + 1) and len(cuts) < 2:
                     cuts.append(asyncio.create_task(take(client)))
     held = [await cut for cut in cuts]
-    print(f"the card was taken {len(held)} timesafter {held} s\n   {text[:300]}")
+    print(f"the card was taken {len(held)} times, after {held} s\n   {text[:300]}")
 
 
 async def take(client: LeaseClient) -> float:

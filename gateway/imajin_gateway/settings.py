@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import (
@@ -98,8 +98,8 @@ class GatewaySettings(Section):
 
     listen: str = ""
     """Address to bind, where it differs from the one that others use; `host:port`."""
-    log_level: str = "info"
-    """`debug`, `info`, `warning` or `error`."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What the log holds: this and what is graver."""
     log_json: bool | None = None
     """JSON lines instead of text; by default where the log is no terminal."""
     cors_origins: Annotated[list[str], NoDecode] = []
@@ -127,6 +127,12 @@ class GatewaySettings(Section):
     metrics_address: str = ""
     """Where Prometheus reads, as `host:port`; nowhere when empty. `imajin up` fills it in."""
     addresses: Addresses = Field(default_factory=lambda: Addresses())
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def level_in_any_case(cls, value: object) -> object:
+        """`INFO` is `info`."""
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("cors_origins", "hosts", mode="before")
     @classmethod

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 import pytest
 import pytest_asyncio
 
@@ -15,9 +14,9 @@ from imajin.prompt.v1 import prompt_pb2_grpc
 from imajin_servers.prompt.classification import Classifier
 from imajin_servers.prompt.service import build
 from imajin_servers.prompt.settings import PromptSettings
-from imajin_servers.runtime.calls import CallInterceptor
-from imajin_servers.runtime.channels import connect
-from imajin_servers.runtime.server import OPTIONS, Lifetime
+from imajin_servers.runtime.server import Lifetime
+
+from ..serving import served
 
 
 @dataclass
@@ -30,15 +29,8 @@ class Running:
 
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncIterator[Running]:
-    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
-    port = server.add_insecure_port("127.0.0.1:0")
-    async with build(PromptSettings(**settings), Lifetime()) as services:
-        for service in services:
-            service.add(service.servicer, server)
-        await server.start()
-        async with connect(f"127.0.0.1:{port}") as channel:
-            yield Running(prompt_pb2_grpc.PromptServiceStub(channel), services[0].servicer.analyst.engine)
-        await server.stop(None)
+    async with served(build(PromptSettings(**settings), Lifetime())) as there:
+        yield Running(prompt_pb2_grpc.PromptServiceStub(there.channel), there.services[0].servicer.analyst.engine)
 
 
 @pytest.fixture(scope="session")

@@ -13,29 +13,24 @@ import pytest
 from imajin.prompt.v1 import prompt_pb2 as pb
 from imajin.vram.v1 import vram_lease_pb2 as vram_pb
 from imajin_servers.prompt.settings import PromptSettings
-from imajin_servers.runtime.calls import CallInterceptor
-from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.leases import LeaseClient
-from imajin_servers.runtime.server import OPTIONS, Lifetime
+from imajin_servers.runtime.server import Lifetime
 from imajin_servers.runtime.settings import Addresses
 from imajin_servers.runtime.status import from_call
 from imajin_servers.vram.__main__ import build
 from imajin_servers.vram.settings import VramSettings
+
+from ..leases import leases_once
+from ..serving import served
 
 CARD = 1024**3
 
 
 @asynccontextmanager
 async def card(bytes: int = CARD, **settings: Any) -> AsyncIterator[tuple[str, LeaseClient]]:
-    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    async with build(VramSettings(cards="simulated", simulated_bytes=bytes, **settings), Lifetime()) as services:
-        for service in services:
-            service.add(service.servicer, server)
-        await server.start()
-        async with connect(address) as channel:
-            yield address, LeaseClient(channel)
-        await server.stop(None)
+    chosen = VramSettings(cards="simulated", simulated_bytes=bytes, **settings)
+    async with served(build(chosen, Lifetime())) as there:
+        yield there.address, LeaseClient(there.channel)
 
 
 async def holders(client: LeaseClient) -> list[str]:
@@ -109,14 +104,11 @@ def told(events: list[pb.StreamAnalyzeContextResponse]) -> tuple[str, list[pb.Pa
 
 async def until(client: LeaseClient, wanted: Callable[[list[tuple[str, bool]]], bool]) -> None:
     """Waits until the leases, as holders and whether they wait, are as `wanted`."""
-    call = client.stub.WatchLeases(vram_pb.WatchLeasesRequest())
-    try:
-        async with asyncio.timeout(60):
-            async for answer in call:
-                if wanted([(lease.holder, lease.state == vram_pb.LEASE_STATE_WAITING) for lease in answer.leases]):
-                    return
-    finally:
-        call.cancel()
+
+    def seen(leases: list[vram_pb.Lease]) -> bool:
+        return wanted([(lease.holder, lease.state == vram_pb.LEASE_STATE_WAITING) for lease in leases])
+
+    await leases_once(client.stub, seen)
 
 
 async def test_an_answer_that_is_longer_than_the_grace_goes_on_when_the_card_is_free_again(start_prompt: Any) -> None:

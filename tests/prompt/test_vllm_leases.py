@@ -29,9 +29,14 @@ WHOLE = f"{THOUGHTS}</think>\n{ANSWER}"
 
 
 class Model:
-    """Writes `WHOLE`, a byte a token, from where its prompt leaves off; slowly until it was put to sleep for the first time."""
+    """Writes `WHOLE`, a byte a token, from where its prompt leaves off."""
+
+    slow = True
+    restless = False
+    """Whether it takes its time until it was put to sleep, and whether it fails to sleep."""
 
     def __init__(self) -> None:
+        self.shut = False
         self.asked: list[SimpleNamespace] = []
         self.in_flight = 0
         self.slept = 0
@@ -62,7 +67,7 @@ class Model:
         try:
             held = b""
             for place, token in enumerate(left):
-                await asyncio.sleep(0 if self.slept else 0.01)
+                await asyncio.sleep(0 if self.slept or not self.slow else 0.01)
                 held += bytes([token])
                 text = held.decode(errors="ignore")
                 held = b"" if text else held
@@ -73,6 +78,8 @@ class Model:
 
     async def sleep(self, level: int, mode: str) -> None:
         assert self.in_flight == 0
+        if self.restless:
+            raise RuntimeError("EngineCore died")
         self.asleep = True
         self.slept += 1
 
@@ -80,7 +87,7 @@ class Model:
         self.asleep = False
 
     def shutdown(self) -> None:
-        pass
+        self.shut = True
 
 
 @pytest.fixture
@@ -139,3 +146,21 @@ async def test_an_answer_goes_on_behind_its_last_token(
     assert again.sampling.max_tokens == begun.sampling.max_tokens - written
     assert begun.sampling.structured_outputs is not None
     assert (again.sampling.structured_outputs is not None) == constrained
+
+
+async def test_a_model_that_can_not_sleep_is_ended_and_its_memory_given_back(
+    start_prompt: Any, stand_in: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Model, "slow", False)
+    async with (
+        card() as (address, client),
+        start_prompt(engine="vllm", gpu_memory_utilization=0.5, addresses=Addresses(vram=address)) as server,
+    ):
+        asked = pb.AnalyzeContextRequest(description="a red bicycle", count=2, seed=1)
+        await server.stub.AnalyzeContext(asked)
+        first = server.engine.engine
+        first.restless = True
+        async with await client.acquire(CARD, holder="important", priority=90):
+            assert first.shut
+        assert len((await server.stub.AnalyzeContext(asked)).prompts) == 2
+        assert server.engine.engine is not first

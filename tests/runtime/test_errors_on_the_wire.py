@@ -140,3 +140,9 @@ async def test_bytes_that_are_no_message_are_an_invalid_argument(method: str, da
     await server.stop(None)
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert isinstance(status.from_call(error), errors.InvalidArgument)
+
+
+def test_details_that_are_none_leave_the_status_to_go_by() -> None:
+    broken = grpc.aio.Metadata((status.STATUS_DETAILS, b"\xff\xff not a message"))
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), broken)
+    assert status.from_call(error, "vram").metadata == {"server": "vram"}

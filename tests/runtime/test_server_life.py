@@ -17,8 +17,10 @@ import pytest
 from google.protobuf import message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from pydantic import ValidationError
 
 from imajin.diffusion.v1 import diffusion_pb2, diffusion_pb2_grpc
+from imajin_servers.runtime.settings import Addresses, ServerSettings
 
 # A server whose ListModels tells that it was called, then answers only once the server drains.
 PROGRAM = """
@@ -38,6 +40,8 @@ class Slow(diffusion_pb2_grpc.DiffusionServiceServicer):
 
 @asynccontextmanager
 async def build(settings, lifetime):
+    if "full" in sys.argv:
+        raise OSError(28, "No space left on device", "/data")
     add = diffusion_pb2_grpc.add_DiffusionServiceServicer_to_server
     yield [Service("imajin.diffusion.v1.DiffusionService", add, Slow(lifetime))]
     print("closed", flush=True)
@@ -102,6 +106,54 @@ def test_bad_settings_are_said_clearly(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_settings_file_that_can_not_be_read_is_said_clearly() -> None:
+    # A file for whoever looks, but its first page is never there.
+    unreadable = environment("127.0.0.1:1", IMAJIN_CONFIG="/proc/self/mem")
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], env=unreadable, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "imajin diffusion: bad settings: [Errno 5]" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_disk_that_is_full_at_the_start_is_said_clearly() -> None:
+    command = [sys.executable, "-c", PROGRAM, "full"]
+    ended = subprocess.run(command, env=environment(free_address()), capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("imajin diffusion: can't start: [Errno 28] No space left on device: '/data'\n")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong", ["127.0.0.1", "127.0.0.1:", ":50051", "127.0.0.1:70000", "127.0.0.1:-1", "host:٣", ""]
+)
+def test_an_address_has_a_host_and_a_port(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="must be host:port, such as"):
+        Addresses(vram=wrong)
+    assert ServerSettings(listen="").listen == ""
+    if wrong:
+        with pytest.raises(ValidationError, match="must be host:port, such as"):
+            ServerSettings(listen=wrong)
+
+
+@pytest.mark.parametrize(
+    "right", ["127.0.0.1:0", "[::1]:50051", "vram.example:1", "dns:///vram:65535", "unix:/run/vram"]
+)
+def test_an_address_that_grpc_knows_is_taken(right: str) -> None:
+    assert Addresses(vram=right).vram == right
+    assert ServerSettings(listen=right).listen == right
+
+
+def test_a_variable_that_is_empty_names_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAJIN_VRAM_ADDRESS", "")
+    assert Addresses().vram == "127.0.0.1:50054"
+
+
+def test_a_log_level_is_one_of_four() -> None:
+    assert ServerSettings(log_level="WARNING").log_level == "warning"  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="log_level"):
+        ServerSettings(log_level="loud")  # type: ignore[arg-type]
+
+
 def test_the_file_and_the_variables_fill_the_settings(tmp_path: Path) -> None:
     address = free_address()
     (tmp_path / "imajin.toml").write_text(f'[addresses]\ndiffusion = "{address}"\nvram = "vram.example:1"\n')
@@ -143,3 +195,16 @@ def test_a_log_that_can_not_be_written_fails_no_call() -> None:
             with pytest.raises(grpc.RpcError) as failed:
                 next(iter(stub.Generate(diffusion_pb2.GenerateRequest())))
             assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_signal_has_it_write_where_its_threads_are(tmp_path: Path) -> None:
+    address, log = free_address(), tmp_path / "log"
+    with log.open("w") as written, server(address, written) as (process, channel):
+        process.send_signal(signal.SIGUSR1)
+        # It serves on; whoever answers has been past the signal.
+        assert check(channel, "") == health_pb2.HealthCheckResponse.SERVING
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    said = log.read_text()
+    assert "Current thread" in said
+    assert f'"port": {address.rpartition(":")[2]}' in said

@@ -79,7 +79,7 @@ async def test_a_program_that_does_not_come_up_in_time_is_killed(small: Any, sta
     program = type(mute)(mute.name, [*mute.command[:3], elsewhere], mute.address, mute.serves)
     up = start(program, start_seconds=0.5, attempts=2)
     assert await up.status() == 1
-    assert up.states["mute"].detail.startswith("killed by SIGKILL 2 times")
+    assert up.states["mute"].detail.startswith("did not serve within 0.5 s; killed by SIGKILL 2 times")
 
 
 async def test_a_cancelled_supervisor_stops_everything_first(small: Any, start: Any) -> None:

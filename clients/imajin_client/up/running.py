@@ -25,7 +25,7 @@ def run_up(given: Mapping[str, str] | None = None, console: Console | None = Non
     try:
         config = UpSettings(**{name: value for name, value in settings.items() if value is not None})
         programs = suite(config, given)
-    except (ValidationError, ValueError, FileNotFoundError) as error:
+    except (ValidationError, ValueError, OSError) as error:
         console.print(f"imajin up: bad settings: {error}", markup=False, highlight=False)
         return BAD_SETTINGS
     try:

@@ -38,13 +38,13 @@ class Run:
     """Its exit status, or minus the signal."""
     served: float | None = None
     """Seconds from when it served to when it last gave a sign of life; none where it never served."""
-    hung: str = ""
-    """Why it was ended, in words, where it no longer answered."""
+    why: str = ""
+    """Why the supervisor ended it, in words; empty where it ended by itself."""
 
     @property
     def end(self) -> str:
         """How it ended, in words."""
-        return f"{self.hung}; {how_it_ended(self.status)}" if self.hung else how_it_ended(self.status)
+        return f"{self.why}; {how_it_ended(self.status)}" if self.why else how_it_ended(self.status)
 
 
 async def supervise(config: UpSettings, on_change: OnChange, programs: Sequence[Program] | None = None) -> int:
@@ -151,9 +151,10 @@ class Supervisor:
         ended = asyncio.create_task(child.ended())
         try:
             if not await self.comes_to_serve(program, ended):
-                if not ended.done():
+                late = "" if ended.done() else f"did not serve within {self.config.start_seconds:g} s"
+                if late:
                     child.kill_group()
-                return Run(await ended)
+                return Run(await ended, why=late)
             since = time.monotonic()
             self.change(program, Phase.SERVING, detail="")
             self.serving[program.name].set()

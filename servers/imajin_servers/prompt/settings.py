@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from imajin_servers.prompt.reasoning.embedded import packaged_model
 from imajin_servers.runtime.errors import LlmFailed
 from imajin_servers.runtime.settings import ServerSettings
 from imajin_servers.runtime.sizes import SIZES
+
+GGUF = b"GGUF"
+"""What every file of llama.cpp begins with."""
 
 
 class PromptSettings(ServerSettings):
@@ -64,9 +68,19 @@ class PromptSettings(ServerSettings):
     vllm_at_once: int = Field(32, ge=1, le=1000)
     """vllm: requests that are written at once."""
 
+    @field_validator("openai_base_url")
+    @classmethod
+    def base_url_is_one(cls, value: str) -> str:
+        """A URL that no request could be sent to is told when the server starts."""
+        parts = urlsplit(value)
+        # Asking for the port raises ValueError where that is none.
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("must be a URL, such as http://127.0.0.1:8000/v1")
+        return value
+
     @model_validator(mode="after")
     def model_is_there(self) -> Self:
-        """A missing model file is told when the server starts, not to the first caller."""
+        """A missing model file, or one of another kind, is told when the server starts, not to the first caller."""
         if self.engine == "embedded":
             try:
                 path = Path(self.model) if self.model else packaged_model()
@@ -74,4 +88,7 @@ class PromptSettings(ServerSettings):
                 raise ValueError(error.message) from error
             if not path.is_file():
                 raise ValueError(f"model: there is no file {path}")
+            with path.open("rb") as file:
+                if file.read(len(GGUF)) != GGUF:
+                    raise ValueError(f"model: {path} is no GGUF file")
         return self

@@ -44,7 +44,7 @@ def configure(server: str, level: str, json: bool | None) -> None:
                 else [structlog.dev.ConsoleRenderer()]
             ),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Forgiving(sys.stderr))),
         cache_logger_on_first_use=True,
     )

@@ -57,10 +57,13 @@ Build = Callable[[SettingsT, Lifetime], AbstractAsyncContextManager[Sequence[Ser
 
 
 def run(name: str, settings_class: type[SettingsT], build: Build[SettingsT]) -> None:
-    """Runs the server `name` until SIGINT or SIGTERM. Exit status 2 on bad settings, 3 when its port is taken."""
+    """Runs the server `name` until SIGINT or SIGTERM.
+
+    Exit status 2 on bad settings, 3 when its port is taken, 1 when a file or folder that it needs can't be used.
+    """
     try:
         settings = settings_class()
-    except (ValidationError, FileNotFoundError, ValueError) as error:
+    except (ValidationError, ValueError, OSError) as error:
         print(f"imajin {name}: bad settings: {error}", file=sys.stderr)
         sys.exit(2)
     logs.configure(name, settings.log_level, settings.log_json)
@@ -83,7 +86,7 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
         interceptors=[CallInterceptor()], options=OPTIONS, maximum_concurrent_rpcs=settings.max_concurrent_calls
     )
     try:
-        server.add_insecure_port(address)
+        port = server.add_insecure_port(address)
     except RuntimeError:
         print(
             f"imajin {name}: {address} is taken or can't be bound; set IMAJIN_{name.upper()}_ADDRESS", file=sys.stderr
@@ -96,6 +99,9 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
             except ValueError as error:
                 print(f"imajin {name}: bad settings: {error}", file=sys.stderr)
                 return 2
+            except OSError as error:
+                print(f"imajin {name}: can't start: {error}", file=sys.stderr)
+                return 1
             states = health.aio.HealthServicer()
             health_pb2_grpc.add_HealthServicer_to_server(states, server)
             for service in services:
@@ -105,7 +111,7 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
             await server.start()
             for served in ["", *names]:
                 await states.set(served, health_pb2.HealthCheckResponse.SERVING)
-            log.info("serving", address=address, services=names)
+            log.info("serving", address=address, port=port, services=names)
             await stopped.wait()
             log.info("draining", seconds=settings.drain_seconds)
             await states.enter_graceful_shutdown()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 CONFIG_VARIABLE = "IMAJIN_CONFIG"
@@ -55,10 +55,20 @@ class SectionSource(TomlConfigSettingsSource):
         return part
 
 
+def host_and_port(address: str) -> str:
+    """`address` where it is `host:port` (gRPC would take 443 for a missing port, and cut a long one), or a socket's `unix:path`."""
+    host, _, port = address.rpartition(":")
+    if address.startswith("unix:") or (host and port.isascii() and port.isdigit() and int(port) < 65536):
+        return address
+    raise ValueError("must be host:port, such as 127.0.0.1:50051")
+
+
 class Addresses(Section):
     """Where each server listens and is found, as `host:port`."""
 
     section = "addresses"
+    # A variable that is set and empty is none: that is how a shell takes one back.
+    model_config = SettingsConfigDict(env_ignore_empty=True)
 
     prompt: str = Field(default="127.0.0.1:50051", validation_alias=AliasChoices("prompt", "IMAJIN_PROMPT_ADDRESS"))
     """Descriptions to prompts."""
@@ -77,14 +87,16 @@ class Addresses(Section):
     )
     """Flows across the others, and jobs."""
 
+    check_addresses = field_validator("*")(host_and_port)
+
 
 class ServerSettings(Section):
     """What every server can be told; each server's own settings extend this."""
 
     listen: str = ""
     """Address to bind, where it differs from the one that others use; `host:port`."""
-    log_level: str = "info"
-    """`debug`, `info`, `warning` or `error`."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What the log holds: this and what is graver."""
     log_json: bool | None = None
     """JSON lines instead of text; by default where the log is no terminal."""
     drain_seconds: float = Field(default=10.0, ge=0, le=600)
@@ -94,3 +106,15 @@ class ServerSettings(Section):
     metrics_address: str = ""
     """Where Prometheus reads, as `host:port`; nowhere when empty. `imajin up` fills it in."""
     addresses: Addresses = Field(default_factory=lambda: Addresses())
+
+    @field_validator("listen")
+    @classmethod
+    def listen_is_an_address(cls, value: str) -> str:
+        """Empty, or an address."""
+        return host_and_port(value) if value else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def level_in_any_case(cls, value: object) -> object:
+        """`INFO` is `info`."""
+        return value.lower() if isinstance(value, str) else value

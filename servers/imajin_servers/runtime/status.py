@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 
 import grpc
 import structlog
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from imajin.common.v1 import error_pb2
@@ -82,7 +84,9 @@ def from_call(error: grpc.aio.AioRpcError, server: str = "") -> ImajinError:
     status = status_pb2.Status()
     for key, value in error.trailing_metadata() or ():
         if key == STATUS_DETAILS and isinstance(value, bytes):
-            status.ParseFromString(value)
+            # What stands between may write what it likes there.
+            with contextlib.suppress(DecodeError):
+                status.ParseFromString(value)
     violations: list[errors.Violation] = []
     info: error_details_pb2.ErrorInfo | None = None
     retry_after: float | None = None

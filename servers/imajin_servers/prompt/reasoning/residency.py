@@ -125,6 +125,8 @@ class Residency:
 
     async def watch(self, leases: list[HeldLease]) -> None:
         """Waits until a lease is asked back or lost, then sees the model out."""
+        # It outlives the call that the lease was taken for.
+        structlog.contextvars.unbind_contextvars("request_id", "method")
         ends = [asyncio.create_task(event.wait()) for lease in leases for event in (lease.revoked, lease.lost)]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -137,9 +139,7 @@ class Residency:
             lost = any(lease.lost.is_set() for lease in leases)
             left = min(lease.seconds_to_revoke() for lease in leases)
             await self.emptied(0.0 if lost else max(left - LEAVING_SECONDS, 0.0))
-            await self.leave()
-            await release(leases)
-            self.leases = []
+            await self.depart(leases)
 
     async def emptied(self, patience: float) -> None:
         """Waits until nobody uses the model; after `patience` seconds, has them leave off."""
@@ -148,15 +148,24 @@ class Residency:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self.unused.wait()
+        if not self.users:
+            return
         log.info(
             "answers are interrupted until the language model may come back", holder=self.holder, answers=self.users
         )
         self.evicting = True
         try:
-            if self.users:
-                await self.unused.wait()
+            await self.unused.wait()
         finally:
             self.evicting = False
+
+    async def depart(self, leases: list[HeldLease]) -> None:
+        """Frees the memory and gives the leases back, even where freeing fails: the vram server grants no more than the driver shows as free."""
+        try:
+            await self.leave()
+        finally:
+            await release(leases)
+            self.leases = []
 
     async def close(self) -> None:
         """Frees the memory and gives the leases back."""
@@ -164,9 +173,7 @@ class Residency:
             self.warden.cancel()
             await asyncio.wait({self.warden})
         async with self.door:
-            await self.leave()
-            await release(self.leases)
-            self.leases = []
+            await self.depart(self.leases)
 
 
 async def release(leases: list[HeldLease]) -> None:

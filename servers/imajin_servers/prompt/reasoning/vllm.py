@@ -184,10 +184,16 @@ class VllmEngine:
             self.engine = None
 
     async def leave(self) -> None:
-        """Puts the model to sleep, when it is awake."""
-        if self.engine is not None and not self.asleep:
+        """Puts the model to sleep, when it is awake; one that can't sleep is ended, because its memory is wanted."""
+        if self.engine is None or self.asleep:
+            return
+        try:
             await self.engine.sleep(level=1, mode="wait")
             self.asleep = True
+        except Exception as error:
+            log.error("vllm can't sleep", exc_info=error)
+            self.engine.shutdown()
+            self.engine = None
 
     async def close(self) -> None:
         """Ends the engine and its processes."""

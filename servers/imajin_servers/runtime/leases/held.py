@@ -141,6 +141,8 @@ class HeldLease:
 
     async def keep(self, call: Call) -> None:
         """Talks to the server until the lease has ended; takes a broken stream up again."""
+        # It outlives the call that the lease was taken for.
+        structlog.contextvars.unbind_contextvars("request_id", "method")
         opening: pb.HoldLeaseRequest | None = None
         try:
             async with asyncio.timeout_at(self.expires_at) as self.watchdog:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.api import httpbody_pb2
@@ -356,3 +356,17 @@ def granted(size: int, interval: float = 0.05, ttl: float = 30) -> vram_lease_pb
     made.heartbeat_interval.FromMilliseconds(round(interval * 1000))
     made.ttl.FromMilliseconds(round(ttl * 1000))
     return vram_lease_pb2.HoldLeaseResponse(granted=made)
+
+
+def third_in_line(told: list[str]) -> Callable[[Any, Any], Iterator[Any]]:
+    """An answer to HoldLease that never grants: the holder waits until it releases. Its messages are told to `told`."""
+
+    def hold(requests: Any, context: Any) -> Iterator[Any]:
+        for request in requests:
+            told.append(request.WhichOneof("message"))
+            if told[-1] == "release":
+                yield vram_lease_pb2.HoldLeaseResponse(released=vram_lease_pb2.Released(reason=1))
+                return
+            yield vram_lease_pb2.HoldLeaseResponse(waiting=vram_lease_pb2.WaitingInQueue(position=3))
+
+    return hold

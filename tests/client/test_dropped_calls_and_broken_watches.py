@@ -12,10 +12,9 @@ import pytest
 
 from imajin.job.v1 import job_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
-from imajin.vram.v1 import vram_lease_pb2
 from imajin_client import AsyncClient, Client, Job, Progress, errors, jobs
 
-from .answers import analysis, denoising, job
+from .answers import analysis, denoising, job, third_in_line
 from .doubles import Doubles, abort, eventually, hold_open
 
 WAIT = 10
@@ -96,24 +95,15 @@ def test_an_interrupt_in_a_blocking_call_cancels_it(endless: Any) -> None:
 
 
 def test_an_interrupt_while_waiting_for_memory_leaves_the_line(doubles: Doubles) -> None:
-    pb = vram_lease_pb2
     main = threading.main_thread().ident
     assert main is not None
     told: list[str] = []
-
-    def queue(requests: Any, context: Any) -> Iterator[Any]:
-        for request in requests:
-            told.append(request.WhichOneof("message"))
-            if told[-1] == "release":
-                yield pb.HoldLeaseResponse(released=pb.Released(reason=1))
-                return
-            yield pb.HoldLeaseResponse(waiting=pb.WaitingInQueue(position=3))
 
     def interrupt_when_it_waits() -> None:
         eventually(lambda: lease.position == 3)
         signal.pthread_kill(main, signal.SIGINT)
 
-    doubles.answers["HoldLease"] = queue
+    doubles.answers["HoldLease"] = third_in_line(told)
     with Client(doubles.addresses) as client:
         lease = client.vram.lease(gib=1)
         interrupt = threading.Thread(target=interrupt_when_it_waits)

@@ -21,34 +21,21 @@ from imajin_servers.diffusion.build import build as build_diffusion
 from imajin_servers.diffusion.settings import DiffusionSettings
 from imajin_servers.processing.__main__ import build as build_processing
 from imajin_servers.processing.settings import ProcessingSettings
-from imajin_servers.runtime.calls import CallInterceptor
-from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.credentials.settings import CredentialSettings
 from imajin_servers.runtime.images import chunks
-from imajin_servers.runtime.server import OPTIONS, Lifetime
+from imajin_servers.runtime.server import Lifetime
+
+from ..serving import served
 
 RAW = image_pb2.IMAGE_FORMAT_RAW_RGB8
 Verify = Callable[[bytes], Awaitable[verify_pb2.VerifyResponse]]
 
 
 @contextlib.asynccontextmanager
-async def served(build: Any, settings: Any) -> AsyncIterator[grpc.aio.Channel]:
-    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
-    port = server.add_insecure_port("127.0.0.1:0")
-    async with build(settings, Lifetime()) as services:
-        for service in services:
-            service.add(service.servicer, server)
-        await server.start()
-        async with connect(f"127.0.0.1:{port}") as channel:
-            yield channel
-        await server.stop(0)
-
-
-@contextlib.asynccontextmanager
 async def processing(**credentials: Any) -> AsyncIterator[Any]:
     chosen = ProcessingSettings(workers=2, focal={"faces": False}, credentials=CredentialSettings(**credentials))
-    async with served(build_processing, chosen) as channel:
-        yield processing_pb2_grpc.ProcessingServiceStub(channel)
+    async with served(build_processing(chosen, Lifetime())) as there:
+        yield processing_pb2_grpc.ProcessingServiceStub(there.channel)
 
 
 @pytest.fixture
@@ -58,8 +45,8 @@ async def stub() -> AsyncIterator[Any]:
 
 
 async def draw(**request: Any) -> tuple[diffusion_pb2.GenerateResult, bytes]:
-    async with served(build_diffusion, DiffusionSettings(lease="off")) as channel:
-        stub = diffusion_pb2_grpc.DiffusionServiceStub(channel)
+    async with served(build_diffusion(DiffusionSettings(lease="off"), Lifetime())) as there:
+        stub = diffusion_pb2_grpc.DiffusionServiceStub(there.channel)
         asked = diffusion_pb2.GenerateRequest(**{"prompt": "a red car", "steps": 2, "seed": 1, **request})
         events = [event async for event in stub.Generate(asked)]
     return events[-1].result, b"".join(event.chunk.data for event in events if event.HasField("chunk"))
@@ -119,8 +106,8 @@ async def test_what_is_drawn_from_a_picture_says_that_it_is_a_composite(stub: An
     photo = io.BytesIO()
     Image.effect_noise((256, 256), 60).convert("RGB").save(photo, "PNG")
     spec = diffusion_pb2.EditSpec(prompt="a red car", steps=2, seed=1, strength=0.5)
-    async with served(build_diffusion, DiffusionSettings(lease="off")) as channel:
-        calls = diffusion_pb2_grpc.DiffusionServiceStub(channel)
+    async with served(build_diffusion(DiffusionSettings(lease="off"), Lifetime())) as there:
+        calls = diffusion_pb2_grpc.DiffusionServiceStub(there.channel)
         edit = calls.Edit(iter(messages(diffusion_pb2.EditRequest, spec, photo.getvalue())))
         events = [event async for event in edit]
     assert events[-1].result.credentials.manifest

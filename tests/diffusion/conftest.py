@@ -14,18 +14,19 @@ import pytest
 from imajin.common.v1 import image_pb2
 from imajin.diffusion.v1 import diffusion_pb2 as pb
 from imajin.diffusion.v1 import diffusion_pb2_grpc
-from imajin.vram.v1 import vram_lease_pb2, vram_lease_pb2_grpc
+from imajin.vram.v1 import vram_lease_pb2_grpc
 from imajin_servers.diffusion.build import build
 from imajin_servers.diffusion.settings import DiffusionSettings
 from imajin_servers.runtime import images
-from imajin_servers.runtime.calls import CallInterceptor
-from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.credentials.settings import CredentialSettings
 from imajin_servers.runtime.leases import LeaseClient
-from imajin_servers.runtime.server import OPTIONS, Lifetime
+from imajin_servers.runtime.server import Lifetime
 from imajin_servers.runtime.settings import Addresses
 from imajin_servers.vram.__main__ import build as build_vram
 from imajin_servers.vram.settings import VramSettings
+
+from ..leases import leases_once
+from ..serving import served
 
 Events = list[pb.GenerateResponse]
 
@@ -62,6 +63,14 @@ class Heard:
         return hashlib.sha256(self.data).hexdigest()
 
 
+async def heard(call: Any) -> Heard:
+    """All that `call` says."""
+    try:
+        return Heard([event async for event in call])
+    finally:
+        call.cancel()
+
+
 @dataclass
 class Running:
     """A server under test."""
@@ -76,14 +85,7 @@ class Running:
         return any(model.loaded for model in (await self.stub.ListModels(pb.ListModelsRequest())).models)
 
     async def generate(self, timeout: float | None = None, **request: Any) -> Heard:
-        call = self.stub.Generate(self.request(**request), timeout=timeout)
-        heard = Heard()
-        try:
-            async for event in call:
-                heard.events.append(event)
-        finally:
-            call.cancel()
-        return heard
+        return await heard(self.stub.Generate(self.request(**request), timeout=timeout))
 
     async def edit(
         self, image: bytes, info: image_pb2.ImageInfo | None = None, timeout: float | None = None, **spec: Any
@@ -93,14 +95,7 @@ class Running:
         said = info or image_pb2.ImageInfo()
         chunks = images.chunks(image, said.format, said.width, said.height) if image else ()
         parts = [pb.EditRequest(spec=asked), *(pb.EditRequest(chunk=chunk) for chunk in chunks)]
-        call = self.stub.Edit(iter(parts), timeout=timeout)
-        heard = Heard()
-        try:
-            async for event in call:
-                heard.events.append(event)
-        finally:
-            call.cancel()
-        return heard
+        return await heard(self.stub.Edit(iter(parts), timeout=timeout))
 
     async def begun(self, **request: Any) -> Any:
         """A call that is past its first steps."""
@@ -116,18 +111,8 @@ async def running(vram: str = "127.0.0.1:1", **settings: Any) -> AsyncIterator[R
     # What the engine draws, bit for bit; tests/credentials looks at what is put into it before it leaves.
     bare = CredentialSettings(manifests=False, marks=False)
     chosen = DiffusionSettings(**{"lease": "off", "addresses": Addresses(vram=vram), "credentials": bare, **settings})
-    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    async with build(chosen, Lifetime()) as services:
-        for service in services:
-            service.add(service.servicer, server)
-        await server.start()
-        channel = connect(address)
-        try:
-            yield Running(diffusion_pb2_grpc.DiffusionServiceStub(channel), server)
-        finally:
-            await channel.close()
-            await server.stop(0)
+    async with served(build(chosen, Lifetime())) as there:
+        yield Running(diffusion_pb2_grpc.DiffusionServiceStub(there.channel), there.server)
 
 
 @pytest.fixture
@@ -151,33 +136,16 @@ class Vram:
     client: LeaseClient
 
     async def until(self, wanted: Callable[[list[Any]], bool]) -> list[Any]:
-        """The leases as soon as they are as `wanted`; the watch says when they change."""
-        call = self.stub.WatchLeases(vram_lease_pb2.WatchLeasesRequest())
-        try:
-            async for answer in call:
-                if wanted(list(answer.leases)):
-                    return list(answer.leases)
-        finally:
-            call.cancel()
-        raise AssertionError("the watch ended")
+        """The leases as soon as they are as `wanted`."""
+        return await leases_once(self.stub, wanted)
 
 
 @contextlib.asynccontextmanager
 async def carded(size: int, ageing_seconds: float = 0) -> AsyncIterator[Vram]:
     settings = VramSettings(cards="simulated", simulated_bytes=size, watch_seconds=0, ageing_seconds=ageing_seconds)
-    lifetime = Lifetime()
-    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    async with build_vram(settings, lifetime) as services:
-        for service in services:
-            service.add(service.servicer, server)
-        await server.start()
-        channel = connect(address)
-        try:
-            yield Vram(address, vram_lease_pb2_grpc.VramLeaseServiceStub(channel), LeaseClient(channel))
-        finally:
-            await channel.close()
-            await server.stop(0)
+    async with served(build_vram(settings, Lifetime())) as there:
+        stub = vram_lease_pb2_grpc.VramLeaseServiceStub(there.channel)
+        yield Vram(there.address, stub, LeaseClient(there.channel))
 
 
 @pytest.fixture

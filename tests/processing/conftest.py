@@ -3,47 +3,39 @@ from __future__ import annotations
 import importlib.util
 import io
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import grpc
 import pytest
 from PIL import Image
 
 from imajin.processing.v1 import processing_pb2_grpc as pb_grpc
 from imajin_servers.processing.__main__ import build
 from imajin_servers.processing.settings import ProcessingSettings
-from imajin_servers.runtime.calls import CallInterceptor
-from imajin_servers.runtime.channels import connect
-from imajin_servers.runtime.server import OPTIONS, Lifetime
+from imajin_servers.runtime.server import Lifetime
+
+from ..serving import served
 
 Stub = pb_grpc.ProcessingServiceStub
 Serve = Callable[[ProcessingSettings], AbstractAsyncContextManager[Stub]]
 
 
 @asynccontextmanager
-async def served(settings: ProcessingSettings) -> AsyncIterator[Stub]:
+async def running(settings: ProcessingSettings) -> AsyncIterator[Stub]:
     """A real server with `settings` on a free port of the loopback, and a stub that talks to it."""
-    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
-    port = server.add_insecure_port("127.0.0.1:0")
-    async with AsyncExitStack() as stack:
-        for service in await stack.enter_async_context(build(settings, Lifetime())):
-            service.add(service.servicer, server)
-        await server.start()
-        stack.push_async_callback(server.stop, 0)
-        channel = await stack.enter_async_context(connect(f"127.0.0.1:{port}"))
-        yield pb_grpc.ProcessingServiceStub(channel)
+    async with served(build(settings, Lifetime())) as there:
+        yield pb_grpc.ProcessingServiceStub(there.channel)
 
 
 @pytest.fixture
 def serve() -> Serve:
-    return served
+    return running
 
 
 @pytest.fixture
 async def stub() -> AsyncIterator[Stub]:
     """A server with the default settings, but for faces: most tests have none, and the detector takes a second to load."""
-    async with served(ProcessingSettings(workers=2, focal={"faces": False})) as stub:
+    async with running(ProcessingSettings(workers=2, focal={"faces": False})) as stub:
         yield stub
 
 

@@ -13,12 +13,13 @@ import pytest
 
 from imajin.vram.v1 import vram_lease_pb2 as pb
 from imajin.vram.v1 import vram_lease_pb2_grpc
-from imajin_servers.runtime.calls import CallInterceptor
-from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.leases import LeaseClient
-from imajin_servers.runtime.server import OPTIONS, Lifetime
+from imajin_servers.runtime.server import Lifetime
 from imajin_servers.vram.__main__ import build
 from imajin_servers.vram.settings import VramSettings
+
+from ..leases import leases_once
+from ..serving import served
 
 MIB = 1024**2
 
@@ -73,33 +74,16 @@ class Running:
         return list((await self.stub.ListLeases(pb.ListLeasesRequest())).leases)
 
     async def until(self, wanted: Callable[[list[pb.Lease]], bool]) -> list[pb.Lease]:
-        """The leases as soon as they are as `wanted`; the watch says when they change."""
-        call = self.stub.WatchLeases(pb.WatchLeasesRequest())
-        try:
-            async for answer in call:
-                if wanted(list(answer.leases)):
-                    return list(answer.leases)
-        finally:
-            call.cancel()
-        raise AssertionError("the watch ended")
+        """The leases as soon as they are as `wanted`."""
+        return await leases_once(self.stub, wanted)
 
 
 @contextlib.asynccontextmanager
 async def running(port: int = 0, **settings: Any) -> AsyncIterator[Running]:
     clock, lifetime = HandClock(), Lifetime()
     chosen = VramSettings(**{"cards": "simulated", "simulated_bytes": 100 * MIB, "watch_seconds": 0, **settings})
-    server = grpc.aio.server(interceptors=[CallInterceptor()], options=OPTIONS)
-    address = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
-    async with build(chosen, lifetime, clock) as services:
-        for service in services:
-            service.add(service.servicer, server)
-        await server.start()
-        channel = connect(address)
-        try:
-            yield Running(address, channel, clock, lifetime, server)
-        finally:
-            await channel.close()
-            await server.stop(0)
+    async with served(build(chosen, lifetime, clock), port) as there:
+        yield Running(there.address, there.channel, clock, lifetime, there.server)
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ class SqliteJobStore:
             yield cls(tables, thread, changed)
 
     async def run(self, operation: Callable[[], T]) -> T:
-        """Runs `operation` in the thread. Raises StorageFull beside what it raises itself. It runs to its end, and is told about, even where the caller is cancelled."""
+        """Runs `operation` in the thread, to its end even where the caller is cancelled. Raises what it raises, and StorageFull."""
 
         def told() -> T:
             try:

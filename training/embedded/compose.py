@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import concepts
@@ -88,6 +89,11 @@ class Composer:
         self.by_group: dict[str, list[str]] = {}
         for name, concept in known.items():
             self.by_group.setdefault(concept.group, []).append(name)
+
+    def pick(self, rng: random.Random, name: str, style: str) -> int:
+        """A sprite of the concept in the style, or in another when it has none."""
+        found = self.index.get((name, style))
+        return rng.choice(found or [i for s in STYLE_WEIGHTS for i in self.index.get((name, s), [])])
 
     def thing(self, i: int, colour: str = "", said: str = "") -> Thing:
         """How sprite `i` is spoken of."""

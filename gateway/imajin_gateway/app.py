@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -31,8 +34,10 @@ from imajin_gateway.settings import GatewaySettings
 
 EXPOSED = ["etag", "retry-after", "x-request-id"]
 """Headers that pages of other origins may read."""
-PAGES = {"/": "studio.html", "/docs": "docs.html"}
-POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'"
+POLICY = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+INLINE = POLICY + "; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+"""For a page that is one file."""
+KINDS = {".css": "text/css", ".js": "text/javascript"}
 
 
 def make_app(settings: GatewaySettings, draining: asyncio.Event | None = None) -> Starlette:
@@ -56,7 +61,7 @@ def make_app(settings: GatewaySettings, draining: asyncio.Event | None = None) -
     app = Starlette(
         lifespan=lifespan,
         exception_handlers={HTTPException: refused},
-        routes=[Route("/openapi.json", openapi_file), *(Route(path, page) for path in PAGES)],
+        routes=[Route("/openapi.json", openapi_file), *pages()],
         middleware=[
             *cors(settings.cors_origins),
             Middleware(
@@ -115,7 +120,30 @@ async def openapi_file(request: Request) -> Response:
     return Response(await asyncio.to_thread(openapi_bytes), media_type="application/json")
 
 
-async def page(request: Request) -> Response:
-    """A page that needs nothing from elsewhere."""
-    text = files("imajin_gateway").joinpath("pages", PAGES[request.url.path]).read_text(encoding="utf-8")
-    return HTMLResponse(text, headers={"content-security-policy": POLICY, "cache-control": "no-cache"})
+def pages() -> list[Route]:
+    """The studio with its parts, and the page of the API."""
+    folder = files("imajin_gateway").joinpath("pages")
+    parts = {
+        f"/studio/{item.name}": item for item in folder.joinpath("studio").iterdir() if Path(item.name).suffix in KINDS
+    }
+    known = {"/": folder.joinpath("studio.html"), "/docs": folder.joinpath("docs.html"), **parts}
+    return [Route(path, page(file)) for path, file in known.items()]
+
+
+def page(file: Traversable) -> Callable[[Request], Awaitable[Response]]:
+    """Answers with `file`, which needs nothing from elsewhere."""
+    data = file.read_bytes()
+    kind = KINDS.get(Path(file.name).suffix, "text/html")
+    etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+    headers = {
+        "content-security-policy": INLINE if b"<style>" in data else POLICY,
+        "cache-control": "no-cache",
+        "etag": etag,
+    }
+
+    async def answer(request: Request) -> Response:
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(data, media_type=kind, headers=headers)
+
+    return answer

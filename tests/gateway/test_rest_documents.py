@@ -80,6 +80,14 @@ async def test_the_pages_need_nothing_from_elsewhere(start: Start) -> None:
         page = await http.get(path)
         assert page.headers["content-type"].startswith("text/html")
         assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert ("unsafe-inline" in page.headers["content-security-policy"]) == (path == "/docs")
         assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page.text)
+        for part in re.findall(r"""(?:src|href)="(/studio/[^"]+)""", page.text):
+            known = await http.get(part)
+            assert known.status_code == 200
+            again = await http.get(part, headers={"if-none-match": known.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+    for path in ("/studio/", "/studio/../app.py", "/studio/..%2fdocs.html", "/studio/none.js"):
+        assert (await http.get(path)).status_code == 404
     document = (await http.get("/openapi.json")).json()
     assert document == json.loads((DOCS / "openapi.json").read_text())

@@ -97,7 +97,10 @@ async def draw_stepwise(
     with timings.of("denoising"), previews:
         ticket = engine.submit(run, on_step)
         model.users.denoises(feed, ticket.cancel)
-        run = await settled(asyncio.wrap_future(ticket.left), ticket.cancel)
+        try:
+            run = await settled(asyncio.wrap_future(ticket.left), ticket.cancel)
+        finally:
+            model.users.denoised(feed)
     feed.decoding()
 
     def decode() -> Pixels:

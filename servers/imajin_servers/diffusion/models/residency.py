@@ -178,40 +178,44 @@ class Residency:
 
     async def keep(self, lease: HeldLease) -> None:
         """Watches the lease of the weights: when it is asked back the model leaves the card, and comes back for whom it has."""
-        while True:
-            await first(lease.revoked, lease.lost)
-            loaded = self.loaded
-            if loaded is None:
-                return
-            self.threads.open.clear()
-            await self.rooms.withdraw()
-            await self.stop_working(loaded, lease)
-            if not self.users:
-                del loaded  # or its weights would still be there when their room is given back
-                await self.unload()
-                self.threads.open.set()
-                return
-            await asyncio.to_thread(moved_away, loaded, self.device)
-            await self.release()
-            metrics.PAUSES.labels(self.entry.name).inc()
-            log.info("model paused", model=self.entry.name, generations=len(self.users))
-            try:
-                back = self.lease = await self.card.acquire(
-                    self.weight_bytes, self.holder, 50, self.users.tell_waiting, group=self.group, preemptible=True
-                )
-                await asyncio.to_thread(moved_back, loaded, self.device, self.weight_bytes)
-            except ImajinError as error:
-                self.users.stop_all(error)
-                del loaded
-                await self.unload()
-                self.threads.open.set()
-                return
-            self.tell_idle()
-            loaded.resume()
+        watched: HeldLease | None = lease
+        while watched is not None:
+            # Nothing here may hold the model while it waits: it may be unloaded meanwhile.
+            await first(watched.revoked, watched.lost)
+            watched = await self.make_way(watched)
+
+    async def make_way(self, lease: HeldLease) -> HeldLease | None:
+        """Takes the model off the card, and back where it has users; its new lease, none where nothing is to be watched."""
+        loaded = self.loaded
+        if loaded is None:
+            return None
+        self.threads.open.clear()
+        await self.rooms.withdraw()
+        await self.stop_working(loaded, lease)
+        if not self.users:
+            del loaded  # or its weights would still be there when their room is given back
+            await self.unload()
             self.threads.open.set()
-            if back is None:
-                return
-            lease = back
+            return None
+        await asyncio.to_thread(moved_away, loaded, self.device)
+        await self.release()
+        metrics.PAUSES.labels(self.entry.name).inc()
+        log.info("model paused", model=self.entry.name, generations=len(self.users))
+        try:
+            back = self.lease = await self.card.acquire(
+                self.weight_bytes, self.holder, 50, self.users.tell_waiting, group=self.group, preemptible=True
+            )
+            await asyncio.to_thread(moved_back, loaded, self.device, self.weight_bytes)
+        except ImajinError as error:
+            self.users.stop_all(error)
+            del loaded
+            await self.unload()
+            self.threads.open.set()
+            return None
+        self.tell_idle()
+        loaded.resume()
+        self.threads.open.set()
+        return back
 
     async def stop_working(self, loaded: Loaded, lease: HeldLease) -> None:
         """Returns when no thread uses the weights. What isn't at a place to stand still in time is stopped."""

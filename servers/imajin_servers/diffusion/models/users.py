@@ -30,6 +30,11 @@ class Users:
         """One needs it no more."""
         del self.stops[feed]
 
+    def denoised(self, feed: Feed) -> None:
+        """There is nothing to stop any more, and nothing that is held for it."""
+        if feed in self.stops:
+            self.enter(feed)
+
     def denoises(self, feed: Feed, stop: Stop) -> None:
         """From here on `stop` ends the denoising."""
         self.stops[feed] = stop

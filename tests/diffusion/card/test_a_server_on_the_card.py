@@ -1,0 +1,111 @@
+"""The diffusion server on an emulated card, the vram server beside it with that card's driver."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from imajin.common.v1 import image_pb2
+from imajin.vram.v1 import vram_lease_pb2_grpc
+from imajin_servers.diffusion.settings import EMBEDDED, ModerationSettings
+from imajin_servers.runtime.leases import LeaseClient
+from imajin_servers.runtime.server import Lifetime
+from imajin_servers.runtime.status import from_call
+from imajin_servers.vram.__main__ import build as build_vram
+from imajin_servers.vram.settings import VramSettings
+
+from ...serving import served
+from ..conftest import Vram, running
+from .driver import Nvml
+from .memory import Memory
+
+MIB = 1024**2
+SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 6, "format": image_pb2.IMAGE_FORMAT_RAW_RGB8}
+QUIET = ModerationSettings(level="off", classifier="off")
+
+
+def copies(*names: str) -> dict[str, Any]:
+    models = [{"name": name, "source": str(EMBEDDED), "dtype": "float32"} for name in names]
+    return {"embedded": False, "models": models, "moderation": QUIET}
+
+
+@pytest.fixture
+async def vram(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Vram]:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(memory))
+    settings = VramSettings(cards="nvml", watch_seconds=0, poll_seconds=0.01, ageing_seconds=0)
+    async with served(build_vram(settings, Lifetime())) as there:
+        stub = vram_lease_pb2_grpc.VramLeaseServiceStub(there.channel)
+        yield Vram(there.address, stub, LeaseClient(there.channel))
+
+
+async def test_asked_back_it_leaves_all_of_the_card_and_goes_on_with_the_same_bits(memory: Memory, vram: Vram) -> None:
+    async with running(device="cpu", **copies("a")) as server:
+        wanted = await server.generate(**SMALL)
+    async with running(vram=vram.address, lease="required", **copies("a")) as server:
+        first = await server.generate(preview_interval=1, **SMALL)
+        assert first.sha256 == wanted.sha256
+        assert first.previews
+        (model,) = await vram.until(lambda leases: len(leases) == 1)
+        assert model.device_id == "GPU-emulated-0"
+        # What drawing took was given back with its lease, but for some tensors of the run that go a moment later.
+        assert memory.kept.total() < (memory.peak - memory.allocated) / 4
+        call = server.stub.Generate(server.request(preview_interval=1, **SMALL))
+        data, foreign = b"", None
+        async for event in call:
+            if event.progress.HasField("denoising") and event.progress.denoising.step >= 2 and foreign is None:
+                (work,) = [one for one in await vram.until(lambda leases: len(leases) == 2) if "work" in one.holder]
+                # The driver must show it before it is granted.
+                foreign = await vram.client.acquire(
+                    memory.capacity - work.bytes - MIB, holder="urgent", priority=100, max_wait=60
+                )
+                assert memory.reserved == 0
+                await foreign.release()
+            data += event.chunk.data if event.HasField("chunk") else b""
+        assert foreign is not None
+        assert data == wanted.data
+    assert memory.reserved == 0
+
+
+async def test_out_of_memory_in_the_middle_is_an_error_with_figures_and_leaves_nothing(
+    memory: Memory, vram: Vram
+) -> None:
+    async with running(vram=vram.address, lease="required", **copies("a")) as server:
+        wanted = await server.generate(**SMALL)
+        weights = memory.allocated
+        call = server.stub.Generate(server.request(**SMALL))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            async for event in call:
+                if event.progress.HasField("denoising") and event.progress.denoising.step == 1:
+                    memory.refuse = lambda wanted: True
+        error = from_call(refused.value)
+        assert error.reason == "GPU_OOM"
+        assert int(error.metadata["requested_bytes"]) > 0
+        assert int(error.metadata["available_bytes"]) > 0
+        assert len(await vram.until(lambda leases: len(leases) == 1)) == 1
+        assert memory.reserved - weights < (memory.peak - weights) / 4
+        memory.refuse = lambda wanted: False
+        assert (await server.generate(**SMALL)).sha256 == wanted.sha256
+
+
+async def test_models_take_turns_on_a_card_for_one_of_them(memory: Memory, vram: Vram) -> None:
+    async with running(vram=vram.address, lease="required", max_loaded=1, **copies("a", "b")) as server:
+        await server.generate(model="a", **SMALL)
+        weights = memory.reserved
+        memory.refuse = lambda wanted: memory.allocated > weights // 2
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await server.generate(model="b", **SMALL)
+        assert from_call(refused.value).reason == "GPU_OOM"
+        # Half of b was there.
+        assert memory.reserved == 0
+        assert await vram.until(lambda leases: True) == []
+        memory.refuse = lambda wanted: False
+        memory.reset_peak()
+        await server.generate(model="b", **SMALL)
+        assert memory.reserved == weights
+        await server.generate(model="a", **SMALL)
+        assert memory.peak < 2 * weights
+    assert memory.reserved == 0

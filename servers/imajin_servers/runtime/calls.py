@@ -152,9 +152,6 @@ class Around:
             late = left is not None and left <= 0
             self.ended("DEADLINE_EXCEEDED" if late else "CANCELLED", "DEADLINE" if late else "CANCELLED")
             return
-        if isinstance(error, grpc.aio.AbortError):
-            self.ended("ABORTED", "CANCELLED")
-            return
         if not isinstance(error, Exception):
             return
         mapped = status.from_exception(error)

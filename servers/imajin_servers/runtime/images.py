@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imajin.common.v1 import image_pb2
@@ -77,11 +77,3 @@ class Assembly:
         if self.info.sha256 and hashlib.sha256(data).digest() != self.info.sha256:
             raise ImageInvalid("the image does not match its SHA-256")
         return Image(self.info, data)
-
-
-async def assemble(parts: AsyncIterator[image_pb2.ImageChunk], limit: int) -> Image:
-    """Reads one image of at most `limit` bytes from a stream of chunks."""
-    assembly = Assembly(limit)
-    async for chunk in parts:
-        assembly.add(chunk)
-    return assembly.result()

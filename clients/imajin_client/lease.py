@@ -74,6 +74,7 @@ class AsyncLease:
         self._changed = asyncio.Event()
         self._opening = vram_lease_pb2.HoldLeaseRequest(acquire=ask)
         self._writing = asyncio.Lock()
+        self._keeper: asyncio.Task[None] | None = None
         self._call: Call | None = None
         self._granted: asyncio.Future[None] | None = None
         self._resizing: asyncio.Future[None] | None = None
@@ -107,29 +108,33 @@ class AsyncLease:
         """Waits for the memory; the block does it by itself. A cancelled wait leaves the line."""
         self._granted = asyncio.get_running_loop().create_future()
         # A task of its own: grpc cancels the whole call when a read of it is cancelled, and then nothing can be told.
-        self._keeper = asyncio.create_task(self._keep())
+        keeper = self._keeper = asyncio.create_task(self._keep())
         try:
             await self._granted
         except asyncio.CancelledError:
             await self.release()
             raise
         except ImajinError:
-            await asyncio.wait({self._keeper})
+            await asyncio.wait({keeper})
             raise
 
     async def release(self) -> None:
         """Gives the memory back; the block does it by itself. Safe to repeat; never raises for a server that is gone."""
+        keeper = self._keeper
+        if keeper is None:
+            # It was never asked for.
+            return
         self._releasing = True
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                if self._call is not None and not self._keeper.done():
+                if self._call is not None and not keeper.done():
                     await self._write(vram_lease_pb2.HoldLeaseRequest(release=vram_lease_pb2.Release()))
-                await asyncio.wait({self._keeper})
+                await asyncio.wait({keeper})
         except TimeoutError:
             pass
         finally:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
 
     async def resize(self, *, gib: float = 0, bytes: int = 0) -> None:
         """Holds another amount in all; more waits in the line. Raises GpuOutOfMemory, LeaseLost."""

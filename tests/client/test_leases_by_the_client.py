@@ -12,7 +12,7 @@ import pytest
 from imajin.vram.v1 import vram_lease_pb2
 from imajin_client import AsyncClient, Client, errors
 
-from .answers import granted
+from .answers import granted, third_in_line
 from .doubles import Doubles, eventually, hold_open
 
 GIB = 1024**3
@@ -126,19 +126,18 @@ async def test_no_server_is_unavailable_at_once() -> None:
                 raise AssertionError("the block ran")
 
 
+async def test_a_lease_that_was_never_asked_for_can_be_given_back(doubles: Doubles, client: AsyncClient) -> None:
+    lease = client.vram.lease(gib=1)
+    await lease.release()
+    with pytest.raises(errors.LeaseLost):
+        lease.check()
+    async with lease:
+        lease.check()
+
+
 async def test_a_wait_that_is_given_up_leaves_the_line(doubles: Doubles, client: AsyncClient) -> None:
-    pb = vram_lease_pb2
     told: list[str] = []
-
-    def queue(requests: Any, context: Any) -> Iterator[Any]:
-        for request in requests:
-            told.append(request.WhichOneof("message"))
-            if told[-1] == "release":
-                yield pb.HoldLeaseResponse(released=pb.Released(reason=1))
-                return
-            yield pb.HoldLeaseResponse(waiting=pb.WaitingInQueue(position=3))
-
-    doubles.answers["HoldLease"] = queue
+    doubles.answers["HoldLease"] = third_in_line(told)
     lease = client.vram.lease(gib=1)
     task = asyncio.create_task(lease.acquire())
     await until(lambda: lease.position == 3)

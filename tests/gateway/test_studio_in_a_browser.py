@@ -30,7 +30,7 @@ async def page(http: httpx.AsyncClient) -> AsyncIterator[Page]:
     complaints: list[str] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = await browser.new_page(viewport={"width": 390, "height": 800})
+        opened = await browser.new_page(viewport={"width": 390, "height": 800}, reduced_motion="reduce")
         opened.set_default_timeout(TIMEOUT_MS)
         opened.on("pageerror", lambda error: complaints.append(str(error)))
         opened.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
@@ -91,6 +91,7 @@ async def test_a_picture_is_edited_verified_and_processed(page: Page, doubles: D
     file: Any = {"name": "a.png", "mimeType": "image/png", "buffer": png(200, 100)}
     await page.set_input_files("#file", files=[file])
     await expect(page.locator("#about")).to_contain_text("a.png, 200×100")
+    await expect(page.locator("#original")).to_have_js_property("complete", True)
     box = await page.locator("#mask").bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import structlog
 import uvicorn
-from pydantic import ValidationError
 
 from imajin_gateway import logs, metrics
 from imajin_gateway.app import make_app
@@ -36,7 +35,7 @@ def main() -> int:
     try:
         settings = GatewaySettings()
         host, port = settings.bind
-    except (ValidationError, FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"imajin gateway: bad settings: {error}", file=sys.stderr)
         return 2
     logs.configure("gateway", settings.log_level, settings.log_json)

@@ -15,7 +15,6 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from pydantic import ValidationError
 
 from imajin_servers.runtime import logs, metrics
 from imajin_servers.runtime.calls import CallInterceptor
@@ -63,7 +62,7 @@ def run(name: str, settings_class: type[SettingsT], build: Build[SettingsT]) -> 
     """
     try:
         settings = settings_class()
-    except (ValidationError, ValueError, OSError) as error:
+    except (OSError, ValueError) as error:
         print(f"imajin {name}: bad settings: {error}", file=sys.stderr)
         sys.exit(2)
     logs.configure(name, settings.log_level, settings.log_json)

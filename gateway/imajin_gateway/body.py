@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
 from imajin_gateway.errors import ApiError
+
+LINGER_SECONDS = 5.0
+LINGER_PAUSE_SECONDS = 0.5
+LINGER_BODIES = 4
+"""How long, and how many times the largest body, a refused one is read on."""
 
 
 class ClientGone(Exception):
@@ -45,6 +51,7 @@ class Body:
         self.code = code
         self.patience = patience
         self.declared = int(length) if (length := headers.get("content-length", "")).isdigit() else 0
+        self.waits_for_go_ahead = "100-continue" in headers.get("expect", "").lower()
         self.size = 0
         self.read_to_end = asyncio.Event()
 
@@ -83,6 +90,21 @@ class Body:
             self.held += len(piece)
             pieces.append(piece)
         return b"".join(pieces)
+
+    async def drop_rest(self) -> None:
+        """Reads on and keeps nothing, for a while: a connection that closes on unread bytes is reset, and its client hears no answer."""
+        if self.waits_for_go_ahead:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not self.read_to_end.is_set() and self.size < LINGER_BODIES * self.limit:
+                    async with asyncio.timeout(LINGER_PAUSE_SECONDS):
+                        message = await self.receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    self.size += len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        self.read_to_end.set()
 
     def release(self) -> None:
         """Says that the bytes are no longer held."""

@@ -18,6 +18,8 @@ from imajin_gateway.contract import EVENTS, Binding
 from imajin_gateway.errors import ApiError, Violation, malformed
 from imajin_gateway.settings import GatewaySettings
 
+STALLED = ("BODY_TIMEOUT", "DEADLINE")
+"""Errors after which nothing more is waited for."""
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Servers take no larger message; images travel in chunks."""
 PASSED_ON = ("authorization", "traceparent", "tracestate")
@@ -65,6 +67,11 @@ class Endpoint:
         exchange = Exchange(scope, send)
         try:
             await self.while_wanted(self.answer(binding, request, body, exchange), body, exchange, binding)
+        except ApiError as error:
+            body.release()
+            if not exchange.started and error.code not in STALLED:
+                await body.drop_rest()
+            raise
         finally:
             body.release()
 

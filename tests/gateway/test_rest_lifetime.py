@@ -80,6 +80,23 @@ async def test_an_upload_that_stops_loses_its_place(kind: str, piece: bytes, sta
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "size"), [("text/plain", 20_000_000), ("application/json", 20_000_000), ("image/png", 40_000_000)]
+)
+async def test_who_reads_after_sending_all_hears_why_it_was_refused(kind: str, size: int, start: Start) -> None:
+    http = await start(max_body_bytes=15_000_000)
+    reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+    head = f"POST /process HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {size}\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(30):
+        for _ in range(size // 1_000_000):
+            writer.write(bytes(1_000_000))
+            await writer.drain()
+        answer = await reader.read()
+    assert answer.split()[1] in (b"413", b"415")
+    writer.close()
+
+
 async def test_a_body_that_trickles_in_meets_its_deadline(start: Start) -> None:
     http = await start(timeout_seconds=0.3)
     reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)

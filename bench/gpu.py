@@ -23,6 +23,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "servers"), str(ROOT / "generated")]
 
+from card.notes import dispensable  # noqa: E402
+
+dispensable()
+
 import diffusers  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
@@ -87,7 +91,8 @@ def main() -> None:
         sys.exit("no CUDA card here; --tiny rehearses on a CPU")
     if not cuda:
         torch.set_num_threads(1)
-    device = torch.device("cuda" if cuda else "cpu")
+    # With its number: tensors say where they lie, and no thread can be told to use "cuda".
+    device = torch.device("cuda", 0) if cuda else torch.device("cpu")
     scale = Scale(device, tiny=wishes.tiny, compiles=not wishes.no_compile)
     machine = torch.cuda.get_device_name() if cuda else f"CPU, {platform.machine()}"
     versions = f"torch {torch.__version__}, diffusers {diffusers.__version__}, Python {platform.python_version()}"

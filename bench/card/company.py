@@ -29,10 +29,10 @@ def together(bench: Bench) -> None:
         ):
             # Short ones first settle which batches are worth it.
             short = [bench.order(size, seed, 4) for seed in range(TOGETHER)]
-            for ticket in [engine.submit(bench.subject.begun(order), lambda run: None) for order in short]:
+            for ticket in [engine.submit(bench.begun(order), lambda run: None) for order in short]:
                 ticket.left.result()
             began = time.perf_counter()
-            tickets = [engine.submit(bench.subject.begun(order), lambda run: None) for order in orders]
+            tickets = [engine.submit(bench.begun(order), lambda run: None) for order in orders]
             pictures = [decoder.submit(decoded, bench, ticket.left) for ticket in tickets]
             for picture in pictures:
                 picture.result()
@@ -58,7 +58,7 @@ def overlap(bench: Bench) -> None:
 
         def steps() -> float:
             order = bench.order(size, 2, min(12, bench.scale.steps))
-            ticket = engine.submit(bench.subject.begun(order), lambda run: None)
+            ticket = engine.submit(bench.begun(order), lambda run: None)
             ticket.left.result()
             return ticket.seconds / order.steps
 

@@ -42,9 +42,7 @@ def same_bits(bench: Bench) -> None:
     bench.report.row("same bits", "engine alone equals plain diffusers", torch.equal(alone, reference))
     bench.report.row("same bits", "largest difference", float((alone - reference).abs().max()))
     with bench.engine(max_batch=8) as engine:
-        tickets = [
-            engine.submit(bench.subject.begun(bench.order(size, seed, steps)), lambda run: None) for seed in range(4, 9)
-        ]
+        tickets = [engine.submit(bench.begun(bench.order(size, seed, steps)), lambda run: None) for seed in range(4, 9)]
         tickets[0].cancel()
         among = bench.subject.latents(tickets[3].left.result())
         tickets[4].left.result()
@@ -56,7 +54,7 @@ def same_bits(bench: Bench) -> None:
 def batches(bench: Bench) -> None:
     """A step of n runs in one pass: milliseconds a run, and whether each keeps the bits that it has alone."""
     for size in bench.scale.sizes:
-        runs = [bench.subject.begun(bench.order(size, seed)) for seed in range(max(bench.scale.batches))]
+        runs = [bench.begun(bench.order(size, seed)) for seed in range(max(bench.scale.batches))]
         single = 0.0
         for count in bench.scale.batches:
             chosen = runs[:count]
@@ -83,7 +81,7 @@ def cancels(bench: Bench) -> None:
         for number in range(20):
             moved = []
             ticket = engine.submit(
-                bench.subject.begun(bench.order(size, number, 150)), lambda run, moved=moved: moved.append(1)
+                bench.begun(bench.order(size, number, 150)), lambda run, moved=moved: moved.append(1)
             )
             while len(moved) < 2:
                 time.sleep(0.001)

@@ -44,7 +44,7 @@ def pause(bench: Bench) -> None:
     with bench.engine() as engine:
         undisturbed = bench.denoised(engine, order).latents
         moved: list[int] = []
-        ticket = engine.submit(bench.subject.begun(order), lambda run: moved.append(run.step))
+        ticket = engine.submit(bench.begun(order), lambda run: moved.append(run.step))
         while len(moved) < 2:
             time.sleep(0.001)
         began = time.perf_counter()
@@ -72,7 +72,7 @@ def learned(bench: Bench) -> None:
     peaks = Peaks(CudaMeter(bench.scale.device))
     for size in bench.scale.sizes:
         order = bench.order(size, 1, 2)
-        run = bench.subject.begun(order)
+        run = bench.begun(order)
         rows = bench.stepwise.pass_rows(order)
         with peaks.denoising(size, size, rows):
             bench.stepwise.step([run])
@@ -99,8 +99,8 @@ def runs_out(bench: Bench) -> None:
         undisturbed = bench.denoised(engine, order).latents
         bench.stepwise.step = short  # type: ignore[method-assign]
         try:
-            beside = engine.submit(bench.subject.begun(order), lambda run: None)
-            large = bench.subject.begun(bench.order(size, 6))
+            beside = engine.submit(bench.begun(order), lambda run: None)
+            large = bench.begun(bench.order(size, 6))
             object.__setattr__(large, "order", bench.order(LONG_STEP_PIXELS, 6))
             failed = engine.submit(large, lambda run: None).left.exception()
             latents = beside.left.result().latents

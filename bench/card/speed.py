@@ -25,7 +25,7 @@ def graphs(bench: Bench) -> None:
         bench.report.row("graphs", "left out", "CUDA alone has them")
         return
     for size in bench.scale.sizes:
-        run: Run = bench.subject.begun(bench.order(size, 1))
+        run: Run = bench.begun(bench.order(size, 1))
         with torch.inference_mode():
             plain = bench.timed(lambda run=run: bench.stepwise.predict([run]), 10)
             reference = bench.stepwise.predict([run])[0].clone()

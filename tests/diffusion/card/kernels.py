@@ -178,7 +178,12 @@ class Kernels:
         options = {name: inside(value) for name, value in kwargs.items() if name != "pin_memory"}
         if to is not None:
             options["device"] = HOST
-        made = func(*inside(args), **options)
+        try:
+            made = func(*inside(args), **options)
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):
+                raise
+            raise torch.OutOfMemoryError("CUDA out of memory (emulated): more than the host has") from error
         changed = [args[place] for place in known.written if place < len(args)]
         changed += [kwargs[name] for name in known.written_names if name in kwargs]
         owners = {id(one.inner): one for one in tensors(changed) if isinstance(one, OnCard)}

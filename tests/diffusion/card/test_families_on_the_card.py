@@ -90,6 +90,7 @@ def test_a_family_has_the_same_bits_and_leaves_nothing_behind(name: str, memory:
     memory.syncs.clear()
     family.stepwise.step([run])
     assert not memory.syncs
+    torch.cuda.synchronize()
     del family, run
     swept(CARD)
     assert memory.reserved == 0

@@ -8,7 +8,7 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import diffusers
 import huggingface_hub
@@ -20,8 +20,10 @@ from diffusers.pipelines import pipeline_utils
 from imajin_servers.diffusion.models.speed import misfit
 from imajin_servers.diffusion.pipelines.choice import FAMILIES
 from imajin_servers.diffusion.pipelines.schedulers import fitting
-from imajin_servers.diffusion.settings import LoraEntry, ModelEntry
 from imajin_servers.runtime.errors import ImajinError, ModelNotFound, NotFound
+
+if TYPE_CHECKING:
+    from imajin_servers.diffusion.settings import LoraEntry, ModelEntry
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}

@@ -7,9 +7,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import pytest
@@ -41,13 +41,13 @@ async def command(tmp_path: Path, small: Any) -> AsyncIterator[Callable[..., Any
     """Runs `imajin up` with arguments, in a folder of its own."""
     running: list[Command] = []
 
-    async def run(*arguments: str, **variables: str) -> Command:
+    async def run(*arguments: str, stdout: int | IO[bytes] = asyncio.subprocess.PIPE, **variables: str) -> Command:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("IMAJIN_")}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "imajin_client", "up", *arguments),
             env={**inherited, "IMAJIN_VRAM_CARDS": "simulated", **variables},
             cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=stdout,
             stderr=asyncio.subprocess.STDOUT,
         )
         running.append(Command(process))
@@ -140,3 +140,22 @@ async def test_a_folder_that_can_not_be_written_is_said(command: Any, small: Any
     up = await command("--only", "vram", "--state-dir", "file/state", IMAJIN_VRAM_ADDRESS=small.free_address())
     await up.until("imajin up: .*Not a directory")
     assert await up.process.wait() == 1
+
+
+@pytest.fixture
+def full_disk() -> Iterator[IO[bytes]]:
+    with Path("/dev/full").open("wb", buffering=0) as opened:
+        yield opened
+
+
+async def test_a_full_disk_under_its_output_stops_nothing(
+    command: Any, small: Any, full_disk: IO[bytes], tmp_path: Path
+) -> None:
+    address = small.free_address()
+    up = await command("--only", "vram", stdout=full_disk, IMAJIN_VRAM_ADDRESS=address)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = vram_lease_pb2_grpc.VramLeaseServiceStub(channel)
+        assert (await stub.ListDevices(pb.ListDevicesRequest(), wait_for_ready=True, timeout=60)).devices
+    up.process.send_signal(signal.SIGINT)
+    await up.process.wait()
+    assert '"event": "stopped"' in (tmp_path / ".imajin/logs/vram.log").read_text()

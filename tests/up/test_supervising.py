@@ -157,6 +157,16 @@ async def test_a_folder_that_can_not_be_written_is_an_error(small: Any, tmp_path
         await supervise(UpSettings(state_dir=tmp_path / "file"), lambda _: None, [small.listener("one")])
 
 
+async def test_a_log_that_was_taken_away_ends_nothing(small: Any, start: Any) -> None:
+    up = start(small.listener("fragile"))
+    state = (await up.all_serve())["fragile"]
+    state.log.unlink()
+    os.kill(state.pid, signal.SIGKILL)
+    await up.until(lambda states: states["fragile"].restarts == 1)
+    await up.all_serve()
+    assert state.log.read_text() == "listening\n"
+
+
 async def test_a_long_log_is_put_aside(small: Any, start: Any, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "one.log"
     log.parent.mkdir()

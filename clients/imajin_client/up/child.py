@@ -75,11 +75,17 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def last_words(self, name: str) -> str:
-        """What this run wrote last, on one line: from the server's own `imajin NAME: ...` on, or else its last line."""
-        with self.log.open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            log.seek(max(self.log_start, end - LAST_BYTES))
-            lines = log.read().decode(errors="replace").splitlines()
+        """What this run wrote last, on one line: from the server's own `imajin NAME: ...` on, or else its last line.
+
+        Empty where somebody took the log away.
+        """
+        try:
+            with self.log.open("rb") as log:
+                end = log.seek(0, os.SEEK_END)
+                log.seek(max(self.log_start, end - LAST_BYTES))
+                lines = log.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
         lines = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith(ADVERTISEMENT)]
         own = [index for index, line in enumerate(lines) if line.startswith(f"imajin {name}: ")]
         return " ".join(lines[own[-1] :] if own else lines[-1:])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO, cast
 
 from pydantic import ValidationError
 from rich.console import Console
 
 from imajin_client.up.programs import Program, suite
-from imajin_client.up.screen import follow, screen
+from imajin_client.up.screen import Lossy, follow, screen
 from imajin_client.up.settings import UpSettings
 from imajin_client.up.supervisor import BAD_SETTINGS, GAVE_UP, supervise
 
@@ -21,7 +22,7 @@ def run_up(given: Mapping[str, str] | None = None, console: Console | None = Non
 
     `given` are addresses by server, `settings` those of UpSettings that the command line sets; None means not set.
     """
-    console = console or Console()
+    console = console or Console(file=cast(TextIO, Lossy(sys.stdout)))
     try:
         config = UpSettings(**{name: value for name, value in settings.items() if value is not None})
         programs = suite(config, given)

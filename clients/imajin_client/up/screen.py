@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -28,6 +28,33 @@ COLOURS: Mapping[Phase, str] = {
     Phase.FAILED: "bold red",
 }
 READ_SECONDS = 0.2
+
+
+class Lossy:
+    """`stream`, but what can't be written is lost: a full disk, or a pipe that nobody reads, must not stop the suite."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.encoding = stream.encoding
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        """Its descriptor, which knows how wide a terminal is."""
+        return self.stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Writes `text` if it can."""
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Passes on what is buffered if it can."""
+        with contextlib.suppress(OSError):
+            self.stream.flush()
 
 
 class Screen(Protocol):

@@ -63,7 +63,9 @@ class Around:
                         error.status, "application/json", compact(error.body), error.headers
                     )
                 elapsed = round((time.monotonic() - began) * 1000, 1)
-                log.info(
+                # Whoever watches it asks for ever.
+                well = scope["path"] in HEALTH and status == 200
+                (log.debug if well else log.info)(
                     "request",
                     method=scope["method"],
                     path=scope["path"],

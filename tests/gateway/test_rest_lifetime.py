@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from imajin_gateway.__main__ import bind
 from imajin_gateway.calls import Channels
@@ -265,3 +266,11 @@ def test_settings_come_from_the_file_and_the_environment(tmp_path: Path, monkeyp
     assert settings.addresses.servers()["prompt"] == "10.0.0.1:1"
     assert settings.addresses.servers()["vram"] == "10.0.0.2:2"
     assert settings.bind == ("::1", 9000)
+
+
+async def test_health_checks_that_go_well_fill_no_log(http: httpx.AsyncClient) -> None:
+    with capture_logs() as lines:
+        for path in ("/health/live", "/health", "/nowhere"):
+            await http.get(path)
+    levels = [(line["path"], line["log_level"]) for line in lines if line["event"] == "request"]
+    assert levels == [("/health/live", "debug"), ("/health", "debug"), ("/nowhere", "info")]

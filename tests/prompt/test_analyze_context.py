@@ -175,3 +175,19 @@ async def test_the_librarys_own_http_port_lets_nobody_in(embedded: Any) -> None:
         for path in ("/completion", "/v1/chat/completions", "/apply-template"):
             response = await client.post(path, json={"prompt": "x", "messages": [{"role": "user", "content": "x"}]})
             assert response.status_code == 401, path
+
+
+async def test_category_and_filters_are_enough(embedded: Any) -> None:
+    filters = pb.Filters(
+        region="japan", season="autumn", subjects=pb.Subjects(age="elderly", gender="woman"), tags=["ramen"]
+    )
+    request = pb.AnalyzeContextRequest(category="food", filters=filters, count=1, seed=1)
+    answer = await embedded.stub.AnalyzeContext(request)
+    assert answer.classification.cultures[0].name == "japanese"
+    for word in ("woman", "food", "ramen", "japan", "autumn"):
+        assert word in answer.prompts[0].prompt.lower(), answer.prompts[0].prompt
+
+
+async def test_a_place_alone_shows_nothing(embedded: Any) -> None:
+    error = await failure(embedded.stub.AnalyzeContext(pb.AnalyzeContextRequest(filters=pb.Filters(region="japan"))))
+    assert [item.field for item in error.violations] == ["description"]

@@ -71,7 +71,7 @@ class Analyst:
         Raises InvalidArgument, LlmFailed, QueueFull.
         """
         if not plain(request.query.description):
-            raise InvalidArgument.field("description", "holds no text")
+            raise InvalidArgument.field("description", "holds no text, and neither does the category")
         began = time.perf_counter()
         found = self.classifier.classify(request.query)
         classified = time.perf_counter()

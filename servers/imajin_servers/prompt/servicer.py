@@ -76,7 +76,7 @@ def request_of(message: Asked) -> Request:
     filters = message.filters
     return Request(
         query=Query(
-            description=message.description,
+            description=message.description or described(message),
             category=message.category,
             region=filters.region,
             period=filters.period,
@@ -92,6 +92,15 @@ def request_of(message: Asked) -> Request:
         sizes=tuple(message.sizes),
         seed=message.seed if message.HasField("seed") else None,
     )
+
+
+def described(message: Asked) -> str:
+    """A description out of category and filters, for callers that give no other; empty where those name nothing to show."""
+    filters = message.filters
+    person = " ".join(filter(None, (filters.subjects.age, filters.subjects.gender)))
+    shown = [*filter(None, (person, message.category)), *filters.tags]
+    where = [text for text in (filters.period, filters.season, filters.region) if text]
+    return ", ".join([*shown, *where]) if shown else ""
 
 
 def event_of(event: Event) -> prompt_pb2.StreamAnalyzeContextResponse:

@@ -26,7 +26,7 @@ from imajin.common.v1 import image_pb2 as imajin_dot_common_dot_v1_dot_image__pb
 from imajin.common.v1 import model_pb2 as imajin_dot_common_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dimajin/prompt/v1/prompt.proto\x12\x10imajin.prompt.v1\x1a\x1cimajin/common/v1/image.proto\x1a\x1cimajin/common/v1/model.proto\"\xce\x02\n\x15\x41nalyzeContextRequest\x12I\n\x0b\x64\x65scription\x18\x01 \x01(\tB4\xe2\x41\x01\x02\xbaH-r+\x10\x01\x18\xa0\x1f\x32$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$\x12.\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12*\n\x07\x66ilters\x18\x03 \x01(\x0b\x32\x19.imajin.prompt.v1.Filters\x12@\n\x06locale\x18\x04 \x01(\tB0\xbaH-r+2)^([A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*)?$\x12\x16\n\x05\x63ount\x18\x05 \x01(\rB\x07\xbaH\x04*\x02\x18\x08\x12\x1f\n\x05sizes\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n\x10 \"\x06r\x04\x10\x01\x18@\x12\x13\n\x04seed\x18\x07 \x01(\rB\x05\xaa\x01\x02\x08\x01\"\xd4\x02\n\x1bStreamAnalyzeContextRequest\x12I\n\x0b\x64\x65scription\x18\x01 \x01(\tB4\xe2\x41\x01\x02\xbaH-r+\x10\x01\x18\xa0\x1f\x32$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$\x12.\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12*\n\x07\x66ilters\x18\x03 \x01(\x0b\x32\x19.imajin.prompt.v1.Filters\x12@\n\x06locale\x18\x04 \x01(\tB0\xbaH-r+2)^([A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*)?$\x12\x16\n\x05\x63ount\x18\x05 \x01(\rB\x07\xbaH\x04*\x02\x18\x08\x12\x1f\n\x05sizes\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n\x10 \"\x06r\x04\x10\x01\x18@\x12\x13\n\x04seed\x18\x07 \x01(\rB\x05\xaa\x01\x02\x08\x01\"\xd3\x02\n\x07\x46ilters\x12,\n\x06region\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12,\n\x06period\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12,\n\x06season\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12+\n\x05style\x18\x04 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12.\n\x08\x61udience\x18\x05 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12,\n\x08subjects\x18\x06 \x01(\x0b\x32\x1a.imajin.prompt.v1.Subjects\x12\x33\n\x04tags\x18\x07 \x03(\tB%\xbaH\"\x92\x01\x1f\x10 \"\x1br\x19\x10\x01\x18@2\x13^[^\\x00-\\x1F\\x7F]*$\"c\n\x08Subjects\x12)\n\x03\x61ge\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x18\x32\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12,\n\x06gender\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x18\x32\x32\x13^[^\\x00-\\x1F\\x7F]*$\"\xb8\x02\n\x16\x41nalyzeContextResponse\x12=\n\x11generation_config\x18\x01 \x01(\x0b\x32\".imajin.prompt.v1.GenerationConfig\x12/\n\x07prompts\x18\x02 \x03(\x0b\x32\x1e.imajin.prompt.v1.ParsedPrompt\x12@\n\x0e\x63lassification\x18\x03 \x01(\x0b\x32(.imajin.prompt.v1.CulturalClassification\x12\x11\n\treasoning\x18\x04 \x01(\t\x12(\n\x06\x65ngine\x18\x05 \x01(\x0b\x32\x18.imajin.prompt.v1.Engine\x12\x19\n\x11\x63lassification_ms\x18\x06 \x01(\x02\x12\x14\n\x0creasoning_ms\x18\x07 \x01(\x02\"\xf4\x01\n\x1cStreamAnalyzeContextResponse\x12\x42\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32(.imajin.prompt.v1.CulturalClassificationH\x00\x12\x19\n\x0freasoning_delta\x18\x02 \x01(\tH\x00\x12\x30\n\x06prompt\x18\x03 \x01(\x0b\x32\x1e.imajin.prompt.v1.ParsedPromptH\x00\x12:\n\x06result\x18\x04 \x01(\x0b\x32(.imajin.prompt.v1.AnalyzeContextResponseH\x00\x42\x07\n\x05\x65vent\"\x99\x02\n\x10GenerationConfig\x12+\n\x05style\x18\x01 \x01(\x0e\x32\x1c.imajin.common.v1.ModelStyle\x12(\n\x06\x61spect\x18\x02 \x01(\x0e\x32\x18.imajin.prompt.v1.Aspect\x12$\n\x04size\x18\x03 \x01(\x0b\x32\x16.imajin.common.v1.Size\x12\r\n\x05steps\x18\x04 \x01(\r\x12\x16\n\x0eguidance_scale\x18\x05 \x01(\x02\x12\x13\n\x04seed\x18\x06 \x01(\rB\x05\xaa\x01\x02\x08\x01\x12\x0f\n\x07\x63ulture\x18\x07 \x01(\t\x12;\n\x10moderation_level\x18\x08 \x01(\x0e\x32!.imajin.prompt.v1.ModerationLevel\"U\n\x0cParsedPrompt\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\'\n\x0fnegative_prompt\x18\x03 \x01(\tR\x0enegativePrompt\"\xe7\x01\n\x16\x43ulturalClassification\x12+\n\x08\x63ultures\x18\x01 \x03(\x0b\x32\x19.imajin.prompt.v1.Culture\x12\x11\n\toccasions\x18\x02 \x03(\t\x12\x0e\n\x06\x61ttire\x18\x03 \x03(\t\x12\x0c\n\x04\x66ood\x18\x04 \x03(\t\x12\x0e\n\x06places\x18\x05 \x03(\t\x12\x0f\n\x07periods\x18\x06 \x03(\t\x12\r\n\x05\x61void\x18\x07 \x03(\t\x12,\n\x08\x65vidence\x18\x08 \x03(\x0b\x32\x1a.imajin.prompt.v1.Evidence\x12\x11\n\tlanguages\x18\t \x03(\t\"V\n\x07\x43ulture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x02\x12\x13\n\x0bterritories\x18\x04 \x03(\t\"H\n\x08\x45vidence\x12\r\n\x05words\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07\x63ulture\x18\x03 \x01(\t\x12\x0e\n\x06weight\x18\x04 \x01(\x02\"@\n\x06\x45ngine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r*^\n\x06\x41spect\x12\x16\n\x12\x41SPECT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41SPECT_LANDSCAPE\x10\x01\x12\x11\n\rASPECT_SQUARE\x10\x02\x12\x13\n\x0f\x41SPECT_PORTRAIT\x10\x03*\x8d\x01\n\x0fModerationLevel\x12 \n\x1cMODERATION_LEVEL_UNSPECIFIED\x10\x00\x12\x1c\n\x18MODERATION_LEVEL_RELAXED\x10\x01\x12\x1d\n\x19MODERATION_LEVEL_STANDARD\x10\x02\x12\x1b\n\x17MODERATION_LEVEL_STRICT\x10\x03\x32\xb0\x02\n\rPromptService\x12\x80\x01\n\x0e\x41nalyzeContext\x12\'.imajin.prompt.v1.AnalyzeContextRequest\x1a(.imajin.prompt.v1.AnalyzeContextResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/analyze-context:\x01*\x12\x9b\x01\n\x14StreamAnalyzeContext\x12-.imajin.prompt.v1.StreamAnalyzeContextRequest\x1a..imajin.prompt.v1.StreamAnalyzeContextResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/analyze-context:stream:\x01*0\x01\x42\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.protoz\x1fgoogle/api/field_behavior.proto')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dimajin/prompt/v1/prompt.proto\x12\x10imajin.prompt.v1\x1a\x1cimajin/common/v1/image.proto\x1a\x1cimajin/common/v1/model.proto\"\xc8\x02\n\x15\x41nalyzeContextRequest\x12\x43\n\x0b\x64\x65scription\x18\x01 \x01(\tB.\xbaH+r)\x18\xa0\x1f\x32$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$\x12.\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12*\n\x07\x66ilters\x18\x03 \x01(\x0b\x32\x19.imajin.prompt.v1.Filters\x12@\n\x06locale\x18\x04 \x01(\tB0\xbaH-r+2)^([A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*)?$\x12\x16\n\x05\x63ount\x18\x05 \x01(\rB\x07\xbaH\x04*\x02\x18\x08\x12\x1f\n\x05sizes\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n\x10 \"\x06r\x04\x10\x01\x18@\x12\x13\n\x04seed\x18\x07 \x01(\rB\x05\xaa\x01\x02\x08\x01\"\xce\x02\n\x1bStreamAnalyzeContextRequest\x12\x43\n\x0b\x64\x65scription\x18\x01 \x01(\tB.\xbaH+r)\x18\xa0\x1f\x32$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$\x12.\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12*\n\x07\x66ilters\x18\x03 \x01(\x0b\x32\x19.imajin.prompt.v1.Filters\x12@\n\x06locale\x18\x04 \x01(\tB0\xbaH-r+2)^([A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*)?$\x12\x16\n\x05\x63ount\x18\x05 \x01(\rB\x07\xbaH\x04*\x02\x18\x08\x12\x1f\n\x05sizes\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n\x10 \"\x06r\x04\x10\x01\x18@\x12\x13\n\x04seed\x18\x07 \x01(\rB\x05\xaa\x01\x02\x08\x01\"\xd3\x02\n\x07\x46ilters\x12,\n\x06region\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12,\n\x06period\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12,\n\x06season\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12+\n\x05style\x18\x04 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12.\n\x08\x61udience\x18\x05 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12,\n\x08subjects\x18\x06 \x01(\x0b\x32\x1a.imajin.prompt.v1.Subjects\x12\x33\n\x04tags\x18\x07 \x03(\tB%\xbaH\"\x92\x01\x1f\x10 \"\x1br\x19\x10\x01\x18@2\x13^[^\\x00-\\x1F\\x7F]*$\"c\n\x08Subjects\x12)\n\x03\x61ge\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x18\x32\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12,\n\x06gender\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x18\x32\x32\x13^[^\\x00-\\x1F\\x7F]*$\"\xb8\x02\n\x16\x41nalyzeContextResponse\x12=\n\x11generation_config\x18\x01 \x01(\x0b\x32\".imajin.prompt.v1.GenerationConfig\x12/\n\x07prompts\x18\x02 \x03(\x0b\x32\x1e.imajin.prompt.v1.ParsedPrompt\x12@\n\x0e\x63lassification\x18\x03 \x01(\x0b\x32(.imajin.prompt.v1.CulturalClassification\x12\x11\n\treasoning\x18\x04 \x01(\t\x12(\n\x06\x65ngine\x18\x05 \x01(\x0b\x32\x18.imajin.prompt.v1.Engine\x12\x19\n\x11\x63lassification_ms\x18\x06 \x01(\x02\x12\x14\n\x0creasoning_ms\x18\x07 \x01(\x02\"\xf4\x01\n\x1cStreamAnalyzeContextResponse\x12\x42\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32(.imajin.prompt.v1.CulturalClassificationH\x00\x12\x19\n\x0freasoning_delta\x18\x02 \x01(\tH\x00\x12\x30\n\x06prompt\x18\x03 \x01(\x0b\x32\x1e.imajin.prompt.v1.ParsedPromptH\x00\x12:\n\x06result\x18\x04 \x01(\x0b\x32(.imajin.prompt.v1.AnalyzeContextResponseH\x00\x42\x07\n\x05\x65vent\"\x99\x02\n\x10GenerationConfig\x12+\n\x05style\x18\x01 \x01(\x0e\x32\x1c.imajin.common.v1.ModelStyle\x12(\n\x06\x61spect\x18\x02 \x01(\x0e\x32\x18.imajin.prompt.v1.Aspect\x12$\n\x04size\x18\x03 \x01(\x0b\x32\x16.imajin.common.v1.Size\x12\r\n\x05steps\x18\x04 \x01(\r\x12\x16\n\x0eguidance_scale\x18\x05 \x01(\x02\x12\x13\n\x04seed\x18\x06 \x01(\rB\x05\xaa\x01\x02\x08\x01\x12\x0f\n\x07\x63ulture\x18\x07 \x01(\t\x12;\n\x10moderation_level\x18\x08 \x01(\x0e\x32!.imajin.prompt.v1.ModerationLevel\"U\n\x0cParsedPrompt\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\'\n\x0fnegative_prompt\x18\x03 \x01(\tR\x0enegativePrompt\"\xe7\x01\n\x16\x43ulturalClassification\x12+\n\x08\x63ultures\x18\x01 \x03(\x0b\x32\x19.imajin.prompt.v1.Culture\x12\x11\n\toccasions\x18\x02 \x03(\t\x12\x0e\n\x06\x61ttire\x18\x03 \x03(\t\x12\x0c\n\x04\x66ood\x18\x04 \x03(\t\x12\x0e\n\x06places\x18\x05 \x03(\t\x12\x0f\n\x07periods\x18\x06 \x03(\t\x12\r\n\x05\x61void\x18\x07 \x03(\t\x12,\n\x08\x65vidence\x18\x08 \x03(\x0b\x32\x1a.imajin.prompt.v1.Evidence\x12\x11\n\tlanguages\x18\t \x03(\t\"V\n\x07\x43ulture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x02\x12\x13\n\x0bterritories\x18\x04 \x03(\t\"H\n\x08\x45vidence\x12\r\n\x05words\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07\x63ulture\x18\x03 \x01(\t\x12\x0e\n\x06weight\x18\x04 \x01(\x02\"@\n\x06\x45ngine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r*^\n\x06\x41spect\x12\x16\n\x12\x41SPECT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41SPECT_LANDSCAPE\x10\x01\x12\x11\n\rASPECT_SQUARE\x10\x02\x12\x13\n\x0f\x41SPECT_PORTRAIT\x10\x03*\x8d\x01\n\x0fModerationLevel\x12 \n\x1cMODERATION_LEVEL_UNSPECIFIED\x10\x00\x12\x1c\n\x18MODERATION_LEVEL_RELAXED\x10\x01\x12\x1d\n\x19MODERATION_LEVEL_STANDARD\x10\x02\x12\x1b\n\x17MODERATION_LEVEL_STRICT\x10\x03\x32\xb0\x02\n\rPromptService\x12\x80\x01\n\x0e\x41nalyzeContext\x12\'.imajin.prompt.v1.AnalyzeContextRequest\x1a(.imajin.prompt.v1.AnalyzeContextResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/analyze-context:\x01*\x12\x9b\x01\n\x14StreamAnalyzeContext\x12-.imajin.prompt.v1.StreamAnalyzeContextRequest\x1a..imajin.prompt.v1.StreamAnalyzeContextResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/analyze-context:stream:\x01*0\x01\x42\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.proto')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\222\003\002\010\002'
   _globals['_ANALYZECONTEXTREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_ANALYZECONTEXTREQUEST'].fields_by_name['description']._serialized_options = b'\342A\001\002\272H-r+\020\001\030\240\0372$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$'
+  _globals['_ANALYZECONTEXTREQUEST'].fields_by_name['description']._serialized_options = b'\272H+r)\030\240\0372$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$'
   _globals['_ANALYZECONTEXTREQUEST'].fields_by_name['category']._loaded_options = None
   _globals['_ANALYZECONTEXTREQUEST'].fields_by_name['category']._serialized_options = b'\272H\031r\027\030d2\023^[^\\x00-\\x1F\\x7F]*$'
   _globals['_ANALYZECONTEXTREQUEST'].fields_by_name['locale']._loaded_options = None
@@ -47,7 +47,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYZECONTEXTREQUEST'].fields_by_name['seed']._loaded_options = None
   _globals['_ANALYZECONTEXTREQUEST'].fields_by_name['seed']._serialized_options = b'\252\001\002\010\001'
   _globals['_STREAMANALYZECONTEXTREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_STREAMANALYZECONTEXTREQUEST'].fields_by_name['description']._serialized_options = b'\342A\001\002\272H-r+\020\001\030\240\0372$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$'
+  _globals['_STREAMANALYZECONTEXTREQUEST'].fields_by_name['description']._serialized_options = b'\272H+r)\030\240\0372$^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$'
   _globals['_STREAMANALYZECONTEXTREQUEST'].fields_by_name['category']._loaded_options = None
   _globals['_STREAMANALYZECONTEXTREQUEST'].fields_by_name['category']._serialized_options = b'\272H\031r\027\030d2\023^[^\\x00-\\x1F\\x7F]*$'
   _globals['_STREAMANALYZECONTEXTREQUEST'].fields_by_name['locale']._loaded_options = None
@@ -80,34 +80,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROMPTSERVICE'].methods_by_name['AnalyzeContext']._serialized_options = b'\202\323\344\223\002\025\"\020/analyze-context:\001*'
   _globals['_PROMPTSERVICE'].methods_by_name['StreamAnalyzeContext']._loaded_options = None
   _globals['_PROMPTSERVICE'].methods_by_name['StreamAnalyzeContext']._serialized_options = b'\202\323\344\223\002\034\"\027/analyze-context:stream:\001*'
-  _globals['_ASPECT']._serialized_start=2629
-  _globals['_ASPECT']._serialized_end=2723
-  _globals['_MODERATIONLEVEL']._serialized_start=2726
-  _globals['_MODERATIONLEVEL']._serialized_end=2867
+  _globals['_ASPECT']._serialized_start=2617
+  _globals['_ASPECT']._serialized_end=2711
+  _globals['_MODERATIONLEVEL']._serialized_start=2714
+  _globals['_MODERATIONLEVEL']._serialized_end=2855
   _globals['_ANALYZECONTEXTREQUEST']._serialized_start=112
-  _globals['_ANALYZECONTEXTREQUEST']._serialized_end=446
-  _globals['_STREAMANALYZECONTEXTREQUEST']._serialized_start=449
-  _globals['_STREAMANALYZECONTEXTREQUEST']._serialized_end=789
-  _globals['_FILTERS']._serialized_start=792
-  _globals['_FILTERS']._serialized_end=1131
-  _globals['_SUBJECTS']._serialized_start=1133
-  _globals['_SUBJECTS']._serialized_end=1232
-  _globals['_ANALYZECONTEXTRESPONSE']._serialized_start=1235
-  _globals['_ANALYZECONTEXTRESPONSE']._serialized_end=1547
-  _globals['_STREAMANALYZECONTEXTRESPONSE']._serialized_start=1550
-  _globals['_STREAMANALYZECONTEXTRESPONSE']._serialized_end=1794
-  _globals['_GENERATIONCONFIG']._serialized_start=1797
-  _globals['_GENERATIONCONFIG']._serialized_end=2078
-  _globals['_PARSEDPROMPT']._serialized_start=2080
-  _globals['_PARSEDPROMPT']._serialized_end=2165
-  _globals['_CULTURALCLASSIFICATION']._serialized_start=2168
-  _globals['_CULTURALCLASSIFICATION']._serialized_end=2399
-  _globals['_CULTURE']._serialized_start=2401
-  _globals['_CULTURE']._serialized_end=2487
-  _globals['_EVIDENCE']._serialized_start=2489
-  _globals['_EVIDENCE']._serialized_end=2561
-  _globals['_ENGINE']._serialized_start=2563
-  _globals['_ENGINE']._serialized_end=2627
-  _globals['_PROMPTSERVICE']._serialized_start=2870
-  _globals['_PROMPTSERVICE']._serialized_end=3174
+  _globals['_ANALYZECONTEXTREQUEST']._serialized_end=440
+  _globals['_STREAMANALYZECONTEXTREQUEST']._serialized_start=443
+  _globals['_STREAMANALYZECONTEXTREQUEST']._serialized_end=777
+  _globals['_FILTERS']._serialized_start=780
+  _globals['_FILTERS']._serialized_end=1119
+  _globals['_SUBJECTS']._serialized_start=1121
+  _globals['_SUBJECTS']._serialized_end=1220
+  _globals['_ANALYZECONTEXTRESPONSE']._serialized_start=1223
+  _globals['_ANALYZECONTEXTRESPONSE']._serialized_end=1535
+  _globals['_STREAMANALYZECONTEXTRESPONSE']._serialized_start=1538
+  _globals['_STREAMANALYZECONTEXTRESPONSE']._serialized_end=1782
+  _globals['_GENERATIONCONFIG']._serialized_start=1785
+  _globals['_GENERATIONCONFIG']._serialized_end=2066
+  _globals['_PARSEDPROMPT']._serialized_start=2068
+  _globals['_PARSEDPROMPT']._serialized_end=2153
+  _globals['_CULTURALCLASSIFICATION']._serialized_start=2156
+  _globals['_CULTURALCLASSIFICATION']._serialized_end=2387
+  _globals['_CULTURE']._serialized_start=2389
+  _globals['_CULTURE']._serialized_end=2475
+  _globals['_EVIDENCE']._serialized_start=2477
+  _globals['_EVIDENCE']._serialized_end=2549
+  _globals['_ENGINE']._serialized_start=2551
+  _globals['_ENGINE']._serialized_end=2615
+  _globals['_PROMPTSERVICE']._serialized_start=2858
+  _globals['_PROMPTSERVICE']._serialized_end=3162
 # @@protoc_insertion_point(module_scope)

@@ -98,7 +98,7 @@ def tell_classification(found: Classification) -> None:
         "places": ", ".join(found.places),
         "periods": ", ".join(found.periods),
         "avoid": ", ".join(found.avoid),
-        "because": ", ".join(f"{item.words} ({item.rule})" for item in found.evidence),
+        "because": ", ".join(dict.fromkeys(f"{item.words} ({item.rule})" for item in found.evidence)),
     }
     for name, value in rows.items():
         if value:

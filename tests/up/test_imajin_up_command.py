@@ -77,6 +77,9 @@ async def test_a_real_server_serves_keeps_its_address_survives_a_kill_and_stops(
     second = await command("--only", "vram", "--state-dir", "other", IMAJIN_VRAM_ADDRESS=address)
     await second.until(rf"vram failed at {address}: {address} is taken by another process")
     assert await second.process.wait() == 3
+    same_folder = await command("--only", "vram", IMAJIN_VRAM_ADDRESS=small.free_address())
+    await same_folder.until("another `imajin up` runs vram in .imajin; set IMAJIN_UP_STATE_DIR")
+    assert await same_folder.process.wait() == 1
     os.kill(pid, signal.SIGKILL)
     await up.until(r"vram crashed at .*: killed by SIGKILL; again in 0.5 s$")
     await up.until(r"vram serving")

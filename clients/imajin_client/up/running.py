@@ -11,6 +11,7 @@ from typing import Any, TextIO, cast
 from pydantic import ValidationError
 from rich.console import Console
 
+from imajin_client.up.claim import claimed
 from imajin_client.up.programs import Program, suite
 from imajin_client.up.screen import Lossy, follow, screen
 from imajin_client.up.settings import UpSettings
@@ -30,7 +31,8 @@ def run_up(given: Mapping[str, str] | None = None, console: Console | None = Non
         console.print(f"imajin up: bad settings: {error}", markup=False, highlight=False)
         return BAD_SETTINGS
     try:
-        return asyncio.run(shown(config, programs, console))
+        with claimed(config, [program.name for program in programs]):
+            return asyncio.run(shown(config, programs, console))
     except OSError as error:
         console.print(f"imajin up: {error}", markup=False, highlight=False)
         return GAVE_UP

@@ -39,6 +39,11 @@ def test_a_course_never_goes_back(told: list[tuple[float, int]]) -> None:
     assert all(0 <= fraction <= 1 for fraction in fractions)
 
 
+def test_a_fraction_has_few_digits() -> None:
+    told = Course().part(progress_pb2.Progress(fraction=0.12), 0.0, 0.9)
+    assert str(told).strip() == "fraction: 0.108"
+
+
 async def test_a_call_that_is_left_is_cancelled(stopped_house: Any) -> None:
     async def wait(number: int) -> None:
         if number == 2:

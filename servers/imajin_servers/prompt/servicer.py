@@ -95,12 +95,10 @@ def request_of(message: Asked) -> Request:
 
 
 def described(message: Asked) -> str:
-    """A description out of category and filters, for callers that give no other; empty where those name nothing to show."""
+    """A description out of category, subjects and tags, for callers that give no other. Place and time reach the prompts anyway."""
     filters = message.filters
     person = " ".join(filter(None, (filters.subjects.age, filters.subjects.gender)))
-    shown = [*filter(None, (person, message.category)), *filters.tags]
-    where = [text for text in (filters.period, filters.season, filters.region) if text]
-    return ", ".join([*shown, *where]) if shown else ""
+    return ", ".join(filter(None, (person, message.category, *filters.tags)))
 
 
 def event_of(event: Event) -> prompt_pb2.StreamAnalyzeContextResponse:

@@ -19,7 +19,8 @@ class Course:
         self.reached = max(self.reached, start + (end - start) * inside)
         told = progress_pb2.Progress()
         told.CopyFrom(progress)
-        told.fraction = self.reached
+        # Sums of what was rounded to 32 bits read as 0.107999995; nobody needs more than four digits.
+        told.fraction = round(self.reached, 4)
         told.base, told.bases = base, bases
         if end < 1:
             # The estimate is of this part alone.

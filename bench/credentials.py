@@ -32,7 +32,7 @@ from imajin_servers.runtime.credentials.statements import Created
 from imajin_servers.runtime.decoding.decode import inspect_raw
 from imajin_servers.runtime.marking import code
 from imajin_servers.runtime.marking.carriers import coded
-from imajin_servers.runtime.marking.detect import likely_periods, measured, weighed
+from imajin_servers.runtime.marking.detect import fits, weighed
 from imajin_servers.runtime.marking.view import view
 from results import write
 
@@ -111,11 +111,10 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 def accuracy(picture: Image.Image) -> float:
     """The share of coded bits that are heard right, before any is corrected; a half is chance."""
-    signal = view(picture).signal
-    fits = [measured(signal, period) for period in likely_periods(signal)]
-    if not fits:
+    best = max(fits(view(picture), picture.size), key=lambda fit: fit.score, default=None)
+    if best is None:
         return 0.5
-    heard = coded(weighed(max(fits, key=lambda fit: fit.score).heard))
+    heard = coded(weighed(best.heard))
     return float(np.mean(np.sign(heard) == code.encode(ID)))
 
 

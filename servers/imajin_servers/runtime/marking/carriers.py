@@ -107,8 +107,8 @@ def tile(amplitudes: Complex, period: int) -> Numbers:
 
 def projected(signal: Numbers, place: Place) -> Complex:
     """How much of each carrier is in `signal`, relative to the carriers' own phases."""
-    down = wave(np.arange(-REACH, REACH + 1), signal.shape[0], place.period_y, place.origin_y)
-    across = wave(np.arange(REACH + 1), signal.shape[1], place.period_x, place.origin_x)
+    down = both_ways(signal.shape[0], place.period_y, place.origin_y)
+    across = wave(signal.shape[1], place.period_x, place.origin_x)
     # Real times real twice is half of real times complex.
     half = (signal @ across.real.T) + 1j * (signal @ across.imag.T)
     found: Complex = (down @ half.astype(np.complex64))[DOWN + REACH, ACROSS] * np.conj(PHASES)
@@ -120,14 +120,24 @@ def laid(amplitudes: Complex, size: tuple[int, int], place: Place) -> Numbers:
     table = np.zeros((2 * REACH + 1, REACH + 1), np.complex64)
     table[DOWN + REACH, ACROSS] = amplitudes / np.float32(np.sqrt(COUNT / 2))
     # Conjugates of both, for `wave` gives what a carrier is found by, not the carrier.
-    down = wave(np.arange(-REACH, REACH + 1), size[1], place.period_y, place.origin_y)
-    across = wave(np.arange(REACH + 1), size[0], place.period_x, place.origin_x)
+    down = both_ways(size[1], place.period_y, place.origin_y)
+    across = wave(size[0], place.period_x, place.origin_x)
     summed: Complex = down.T @ np.conj(table)
     return np.asarray(summed.real @ across.real - summed.imag @ across.imag, np.float32)
 
 
-def wave(numbers: NDArray[np.int64], length: int, period: float, origin: float) -> Complex:
-    """Conjugate carriers along one axis, `(numbers, length)`."""
-    angles = np.outer(numbers, (np.arange(length) - origin) / period)
-    turning: Complex = np.exp(-2j * np.pi * angles).astype(np.complex64)
-    return turning
+def wave(length: int, period: float, origin: float) -> Complex:
+    """Conjugate carriers along one axis of none to `REACH` periods in a tile, `(REACH + 1, length)`."""
+    slowest = np.exp(-2j * np.pi * (np.arange(length) - origin) / period)
+    # Powers of the slowest: an exponential for each would take ten times as long.
+    powers = np.empty((REACH + 1, length), np.complex128)
+    powers[0] = 1
+    for number in range(1, REACH + 1):
+        np.multiply(powers[number - 1], slowest, out=powers[number])
+    return powers.astype(np.complex64)
+
+
+def both_ways(length: int, period: float, origin: float) -> Complex:
+    """The same from minus `REACH` periods on, `(2 * REACH + 1, length)`."""
+    forth = wave(length, period, origin)
+    return np.concatenate([np.conj(forth[:0:-1]), forth])

@@ -5,6 +5,7 @@ All periods are tried at once on a spectrum of the picture's middle, the best of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from imajin_servers.runtime.marking.carriers import (
     Complex,
     Place,
     coded,
+    period_for,
     projected,
 )
 from imajin_servers.runtime.marking.code import decode
@@ -35,17 +37,20 @@ PERIODS = 26.0, 230.0
 GRID = 32
 """Offsets tried along each side of a tile, at first."""
 FINE_GRID = 64
-TRIED = 3
+TRIED = 5
 """Periods that are measured out, those of the highest scores at first."""
-WORTH_MEASURING = 5.2
-"""What pictures without a mark reach once in a hundred; marked ones have 7 and more, small and halved ones 5.5."""
-NEIGHBOURS = 0.02
-MOST_STEPS = 8
+WORTH_MEASURING = 4.7
+"""What small and halved pictures with a mark have at least."""
+HOPELESS = 4.5
+"""Scores below this do not become readable by measuring the two sides of tiles apart."""
+NEIGHBOURS, SAME = 0.02, 0.002
+"""How near to a likely period no other one is measured out, and how near the usual one isn't: a clear mark stands out around its own period, too."""
+MOST_STEPS, STEPS_AROUND_USUAL = 3, 1
 READABLE, CERTAIN = 6.0, 8.5
 """Scores: from the first on a payload is believed, from the second on a mark without one. See `chance`."""
 TRIALS = 3e6
 """Periods and offsets that are tried, all in all; more than there are."""
-GUESSED = 3 * 2.0**-20
+GUESSED = (TRIED + 1) * 2.0**-20
 """The chance that noise decodes to a payload whose checksum and version are right, with every period measured out."""
 
 
@@ -93,10 +98,8 @@ def detect(image: Image.Image) -> Found | None:
     if min(image.size) < SMALLEST_SIDE:
         return None
     seen = view(image.convert("RGB"))
-    signal = middle(seen.signal, LONGEST)
     unread: Found | None = None
-    for period in likely_periods(signal):
-        fit = measured(signal, period)
+    for fit in fits(seen, image.size):
         found = read(fit, seen)
         if found is not None and found.content_id:
             return found
@@ -128,6 +131,17 @@ def all_periods(length: int) -> NDArray[np.float64]:
     while periods[-1] < PERIODS[1]:
         periods.append(periods[-1] * (1 + min(0.012, periods[-1] / (3 * HIGHEST * length))))
     return np.array(periods)
+
+
+def fits(seen: View, size: tuple[int, int]) -> Iterator[Fit]:
+    """Marks that may be in the view of a picture of `size`: of the likely periods, and of that of pictures of this size."""
+    signal = middle(seen.signal, LONGEST)
+    likely = likely_periods(signal)
+    for period in likely:
+        yield measured(signal, period)
+    usual = period_for(*size) * seen.scale
+    if usual >= PERIODS[0] and all(abs(usual / period - 1) > SAME for period in likely):
+        yield measured(signal, usual, STEPS_AROUND_USUAL)
 
 
 def likely_periods(signal: NDArray[np.float32]) -> list[float]:
@@ -165,12 +179,14 @@ def evened(heard: Complex) -> Complex:
     return even
 
 
-def measured(signal: NDArray[np.float32], period: float) -> Fit:
+def measured(signal: NDArray[np.float32], period: float, most_steps: int = MOST_STEPS) -> Fit:
     """The best fit near `period`, its two sides apart: sizes are rounded to pixels."""
     step = period / (3 * HIGHEST * max(signal.shape))
-    steps = round(min(NEIGHBOURS / step, MOST_STEPS))
+    steps = round(min(NEIGHBOURS / step, most_steps))
     along = (period * (1 + at * step) for at in range(-steps, steps + 1))
     best = max((fitted(signal, side, side) for side in along), key=lambda fit: fit.score)
+    if best.score < HOPELESS:
+        return best
     for _ in range(2):
         here = best
         for x, y in ((1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1)):

@@ -21,22 +21,39 @@ from imajin_servers.runtime.marking.carriers import (
     symbols,
     tile,
 )
-from imajin_servers.runtime.marking.view import NEAR, SLOW, Numbers, View, mean_around, view
+from imajin_servers.runtime.marking.view import Numbers, View, mean_around, view
 
 SMALLEST_SIDE = 160
 """Pixels of the shorter side below which a picture holds no mark that would last."""
-FLAT = ((256, 1.3), (776, 0.8))
+FLAT = ((256, 1.35), (776, 0.86))
 """Strength in flat places, root mean square in steps of 255, by the picture's shorter side: more pixels need less."""
 BUSY, BUSIEST = 0.2, 3.5
-"""How strength grows with activity, and how often that of flat places it is at most."""
+"""How strength grows with texture, and how often that of flat places it is at most."""
+SLOW, AROUND, BRIGHT_AROUND = 6, 4, 4
+"""Radii of what counts as slow, in pixels, and of what texture and brightness are evened out over, in blocks of `BLOCK`."""
+BLOCK = 2
 DARK, BRIGHT = 0.45, 96.0
 """Strength in the dark, where eyes see more, and the brightness from which it is whole."""
-LEAST_PSNR = 41.0
+LEAST_PSNR = 42.0
 """Decibels that a marked picture keeps at least."""
 NOISE = 0.3
 """What encoders are expected to add to a carrier, relative to its own strength."""
-THERE = 0.6
-"""Part of a whole mark's strength from which a picture holds that mark already; others are within 0.1 of none."""
+THERE = 0.5
+"""Part of a whole mark's strength from which a picture holds that mark already; others are within 0.05 of none."""
+HEARD = (
+    (3.3, 0.8),
+    (3.8, 0.75),
+    (4.4, 0.67),
+    (5.2, 0.54),
+    (6.0, 0.43),
+    (7.0, 0.33),
+    (8.0, 0.25),
+    (9.5, 0.18),
+    (11.0, 0.13),
+    (13.0, 0.09),
+    (16.5, 0.05),
+)
+"""Part of a carrier that a view keeps, by its wavelength in pixels of the view; measured."""
 ALIKE = 1.25
 """How far the sides of an older mark's tiles may be from those of a new one."""
 
@@ -69,7 +86,9 @@ def embed(image: Image.Image, content_id: int, before: Place | None = None) -> I
     place = place_in(*image.size)
     said = symbols(content_id)
     host = heard_before(seen, strength, place)
-    if agreement(host, said) > THERE or (before is not None and stays(seen, strength, place, before, said)):
+    if agreement(host, said, passed(seen, place)) > THERE or (
+        before is not None and stays(seen, strength, place, before, said)
+    ):
         return image.copy()
     pattern = tile(amplitudes(said, host), period_for(*image.size))
     repeats = -(-image.height // pattern.shape[0]), -(-image.width // pattern.shape[1])
@@ -90,12 +109,25 @@ def strengths(seen: View, side: int) -> Numbers:
     """The root mean square of the mark around each pixel of the view, in steps of 255."""
     sides, flats = zip(*FLAT, strict=True)
     flat = float(np.interp(np.log2(side), np.log2(sides), flats))
-    tone = DARK + (1 - DARK) * np.minimum(1, mean_around(seen.brightness, NEAR) / BRIGHT)
-    strength = flat * tone * np.minimum(1 + BUSY * seen.activity, BUSIEST)
+    height, width = seen.brightness.shape
+    bright = mean_around(blocks(seen.brightness), BRIGHT_AROUND)
+    strength = np.minimum(1 + BUSY * texture(seen), BUSIEST) * (DARK + (1 - DARK) * np.minimum(1, bright / BRIGHT))
+    strength *= flat
     most = 255 * 10 ** (-LEAST_PSNR / 20)
     strength *= min(1.0, most / float(np.sqrt(np.mean(strength * strength))))
-    limited: Numbers = strength.astype(np.float32)
-    return limited
+    smooth = Image.fromarray(strength).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(smooth)
+
+
+def texture(seen: View) -> Numbers:
+    """How busy the surroundings of blocks are, in steps of 255. The mean of roots: one edge doesn't make a flat place busy."""
+    quick = seen.brightness - mean_around(seen.brightness, SLOW)
+    return mean_around(np.sqrt(blocks(np.square(quick))), AROUND)
+
+
+def blocks(values: Numbers) -> Numbers:
+    """The means of blocks."""
+    return np.asarray(Image.fromarray(values).reduce(BLOCK))
 
 
 def heard_before(seen: View, strength: Numbers, place: Place) -> Complex:
@@ -106,9 +138,9 @@ def heard_before(seen: View, strength: Numbers, place: Place) -> Complex:
     return relative
 
 
-def agreement(host: Complex, said: Complex) -> float:
-    """How much of a whole mark that says `said` is in `host`."""
-    return float(np.mean((host * np.conj(said)).real))
+def agreement(host: Complex, said: Complex, kept: NDArray[np.float64]) -> float:
+    """How much of a whole mark that says `said` is in `host`, of which a view keeps `kept`."""
+    return float(np.sum((host * np.conj(said)).real * kept) / np.sum(kept * kept))
 
 
 def alike(place: Place, before: Place) -> bool:
@@ -121,26 +153,24 @@ def alike(place: Place, before: Place) -> bool:
 
 def stays(seen: View, strength: Numbers, place: Place, before: Place, said: Complex) -> bool:
     """Whether an older mark is as good as a new one at `place` would be: tiles of about that size, and as loud."""
-    return alike(place, before) and agreement(heard_before(seen, strength, before), said) > THERE
+    return alike(place, before) and agreement(heard_before(seen, strength, before), said, passed(seen, before)) > THERE
 
 
 def left_over(seen: View, strength: Numbers, before: Place, said: Complex) -> Complex:
     """What is left of an older mark that says `said`: as loud as carriers of like frequency are on average."""
     agreed = (heard_before(seen, strength, before) * np.conj(said)).real
     near = np.exp(-0.5 * ((RADIUS[:, None] - RADIUS[None, :]) / 1.5) ** 2)
-    came = (near @ agreed) / near.sum(axis=1) / passed(seen, before)
+    came = (near @ agreed) / (near @ passed(seen, before))
     loud: Complex = (np.clip(came, 0, 2) * said).astype(np.complex64)
     return loud
 
 
 def passed(seen: View, place: Place) -> NDArray[np.float64]:
-    """How much of each carrier is in a view, which leaves slow ones out; no less than a quarter."""
-    width = 2 * SLOW + 1
-    kept = np.ones(COUNT)
-    for periods, side in ((ACROSS, place.period_x), (DOWN, place.period_y)):
-        angle = np.pi * periods / (side * seen.scale)
-        kept = kept * np.where(periods == 0, 1.0, np.sin(width * angle) / (width * np.sin(angle) + (periods == 0)))
-    share: NDArray[np.float64] = np.maximum(1 - kept, 0.25)
+    """How much of each carrier is in a view, whose medians follow what is slow."""
+    within = place.cut(0, 0, seen.scale, seen.scale)
+    wavelengths = 1 / np.hypot(ACROSS / within.period_x, DOWN / within.period_y)
+    heard, kept = zip(*HEARD, strict=True)
+    share: NDArray[np.float64] = np.interp(wavelengths, heard, kept)
     return share
 
 

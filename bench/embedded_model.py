@@ -469,6 +469,7 @@ def main() -> int:
         "goals": GOALS,
         "results": results,
     }
+    args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "embedded_model.json").write_text(json.dumps(record, indent=1) + "\n")
     (args.out / "embedded_model.md").write_text(
         f"# The embedded model, judged\n\n`{command}` (paths of the data left out)\n\n{text}"

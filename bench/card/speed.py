@@ -56,6 +56,7 @@ def settings(bench: Bench) -> None:
     name = ""
     for what, speed in steps:
         name = f"{name}, {what}" if name else what
+        bench.sync()
         began = time.perf_counter()
         hasten(bench.pipe, speed, "inductor" if bench.scale.cuda else "eager")
         picture = bench.subject.plain(order, "np")
@@ -88,6 +89,7 @@ def lossy(bench: Bench) -> None:
     reference = bench.subject.plain(order, "np")
     step_caches(bench, order, reference)
     before = bench.subject.denoiser.get_memory_footprint()
+    bench.sync()
     hasten(bench.pipe, entry(fp8_weights=True))
     picture = bench.subject.plain(order, "np")
     saved = before - bench.subject.denoiser.get_memory_footprint()

@@ -105,7 +105,7 @@ async def test_models_take_turns_on_a_card_for_one_of_them(memory: Memory, vram:
         memory.refuse = lambda wanted: False
         memory.reset_peak()
         await server.generate(model="b", **SMALL)
-        assert memory.reserved == weights
+        assert abs(memory.reserved - weights) < MIB
         await server.generate(model="a", **SMALL)
         assert memory.peak < 2 * weights
     assert memory.reserved == 0

@@ -68,6 +68,8 @@ KNOWN = COUNT // 3
 """The first ones are known to the detector."""
 ACROSS, DOWN = CARRIERS[:, 0], CARRIERS[:, 1]
 RADIUS = np.hypot(ACROSS, DOWN)
+ALIKE_CARRIERS = np.exp(-0.5 * ((RADIUS[:, None] - RADIUS[None, :]) / 1.5) ** 2)
+"""How alike the frequencies of two carriers are, from 0 to 1, `(COUNT, COUNT)`."""
 PHASES: Complex = np.exp(2j * np.pi * keyed("phases", COUNT)).astype(np.complex64)
 PLACES = 2 * (COUNT - KNOWN)
 SHUFFLED = np.argsort(keyed("places", PLACES))

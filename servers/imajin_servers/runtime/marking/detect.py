@@ -14,11 +14,11 @@ from PIL import Image
 
 from imajin_servers.runtime.marking.carriers import (
     ACROSS,
+    ALIKE_CARRIERS,
     DOWN,
     HIGHEST,
     KNOWN,
     PHASES,
-    RADIUS,
     Complex,
     Place,
     coded,
@@ -214,7 +214,7 @@ def fitted(signal: NDArray[np.float32], period_x: float, period_y: float) -> Fit
 
 def weighed(heard: Complex) -> Complex:
     """The carriers that are not known, weighed by how well the known ones of like frequency came through."""
-    near = np.exp(-0.5 * ((RADIUS[KNOWN:, None] - RADIUS[None, :KNOWN]) / 1.5) ** 2)
+    near = ALIKE_CARRIERS[KNOWN:, :KNOWN]
     came = np.maximum((near * heard[:KNOWN].real).sum(axis=1) / near.sum(axis=1), 0.02)
     weighed: Complex = (heard[KNOWN:] * came).astype(np.complex64)
     return weighed

@@ -8,11 +8,11 @@ from PIL import Image, ImageChops
 
 from imajin_servers.runtime.marking.carriers import (
     ACROSS,
+    ALIKE_CARRIERS,
     COUNT,
     DOWN,
     KNOWN,
     PHASES,
-    RADIUS,
     Complex,
     Place,
     laid,
@@ -115,8 +115,8 @@ def strengths(seen: View, side: int) -> Numbers:
     strength *= flat
     most = 255 * 10 ** (-LEAST_PSNR / 20)
     strength *= min(1.0, most / float(np.sqrt(np.mean(strength * strength))))
-    smooth = Image.fromarray(strength).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(smooth)
+    # It changes so slowly from block to block that nothing in between is needed.
+    return np.asarray(Image.fromarray(strength).resize((width, height), Image.Resampling.NEAREST))
 
 
 def texture(seen: View) -> Numbers:
@@ -159,8 +159,7 @@ def stays(seen: View, strength: Numbers, place: Place, before: Place, said: Comp
 def left_over(seen: View, strength: Numbers, before: Place, said: Complex) -> Complex:
     """What is left of an older mark that says `said`: as loud as carriers of like frequency are on average."""
     agreed = (heard_before(seen, strength, before) * np.conj(said)).real
-    near = np.exp(-0.5 * ((RADIUS[:, None] - RADIUS[None, :]) / 1.5) ** 2)
-    came = (near @ agreed) / (near @ passed(seen, before))
+    came = (ALIKE_CARRIERS @ agreed) / (ALIKE_CARRIERS @ passed(seen, before))
     loud: Complex = (np.clip(came, 0, 2) * said).astype(np.complex64)
     return loud
 

@@ -109,3 +109,22 @@ async def test_models_take_turns_on_a_card_for_one_of_them(memory: Memory, vram:
         await server.generate(model="a", **SMALL)
         assert memory.peak < 2 * weights
     assert memory.reserved == 0
+
+
+async def test_no_memory_on_the_way_back_from_a_pause_ends_those_who_wait_and_leaves_nothing(
+    memory: Memory, vram: Vram
+) -> None:
+    async with running(vram=vram.address, lease="required", **copies("a")) as server:
+        call = await server.begun(model="a", width=64, height=64)
+        (work,) = [one for one in await vram.until(lambda leases: len(leases) == 2) if "work" in one.holder]
+        foreign = await vram.client.acquire(memory.capacity - work.bytes - MIB, holder="urgent", priority=100)
+        memory.refuse = lambda wanted: memory.allocated > MIB
+        await foreign.release()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            async for _ in call:
+                pass
+        assert from_call(refused.value).reason == "GPU_OOM"
+        assert await vram.until(lambda leases: not leases) == []
+        assert memory.reserved < MIB
+        memory.refuse = lambda wanted: False
+        assert (await server.generate(**SMALL)).result.steps == 6

@@ -207,7 +207,7 @@ class Residency:
             )
             await asyncio.to_thread(moved_back, loaded, self.device, self.weight_bytes)
         except ImajinError as error:
-            self.users.stop_all(error)
+            self.users.stop_all(emptied(error))
             del loaded
             await self.unload()
             self.threads.open.set()

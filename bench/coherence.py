@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -31,6 +32,7 @@ from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import Conditioning, Run, Stepwise, wrap
 from imajin_servers.diffusion.sources import Source
 from results import Cell, write
+from shared_attention import SharedAttention
 
 MODEL = registry.embedded()
 SIZES = MODEL.base_sizes[:2]
@@ -44,10 +46,13 @@ man, soccer ball, umbrella, sailboat, rocket, guitar, crown, gift, pumpkin, mush
 PROMPTS = [f"a {' '.join(thing.split())}" for thing in THINGS.split(",")]
 FEATURE_TIME = 200
 """Noise under which the denoiser looks at a picture, of 1000."""
+LOOKS = 4
+"""Times that it looks, under as many noises: what it sees depends on the noise."""
 PLAIN = "own noise (plain)"
 CELLS = 4
 """Cells of a side in which colours are counted apart."""
 Pixels = NDArray[np.uint8]
+Each = TypeVar("Each")
 Bases = list[Pixels]
 """The pictures of one prompt, in the order of SIZES."""
 
@@ -64,7 +69,8 @@ class Studio:
         self.stepwise = stepwise
         self.heard = {prompt: stepwise.encode(self.order(prompt, SIZES[0])) for prompt in PROMPTS}
         self.blank = stepwise.encode(replace(self.order("", SIZES[0]), guidance_scale=1.0))
-        self.noise = torch.randn(1, stepwise.channels, *[SIDE // stepwise.cell] * 2)
+        pick = torch.Generator("cpu").manual_seed(0)
+        self.noise = torch.randn(LOOKS, stepwise.channels, *[SIDE // stepwise.cell] * 2, generator=pick)
         self.drawn: dict[str, Pixels] = {}
         self.seen: list[torch.Tensor] = []
         stepwise.denoiser.mid_block.register_forward_hook(lambda module, given, made: self.seen.append(made))
@@ -103,17 +109,17 @@ class Studio:
 
     @torch.inference_mode()
     def features(self, picture: Pixels) -> torch.Tensor:
-        """What the innermost block of the denoiser makes of a lightly noised picture, `(channels, places)`.
+        """What the innermost block of the denoiser makes of a lightly noised picture, `(LOOKS, channels, places)`.
 
         Such features tell the parts of things across pictures (Tang et al. 2023, arXiv:2306.03881).
         """
         image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1
         latents = self.stepwise.latents_of(self.stepwise.pipe.vae, image)
         moment = torch.tensor([FEATURE_TIME])
-        noisy = self.stepwise.template.add_noise(latents, self.noise, moment)
+        noisy = self.stepwise.template.add_noise(latents.expand_as(self.noise), self.noise, moment)
         self.seen.clear()
-        self.stepwise.denoiser(noisy, moment, encoder_hidden_states=self.blank.embeddings)
-        return self.seen[-1][0].flatten(1)
+        self.stepwise.denoiser(noisy, moment, encoder_hidden_states=self.blank.embeddings.expand(LOOKS, -1, -1))
+        return self.seen[-1].flatten(2)
 
 
 def plain(studio: Studio) -> list[Bases]:
@@ -172,15 +178,25 @@ def from_first(strength: float) -> Callable[[Studio], list[Bases]]:
     return draw
 
 
+def attended(studio: Studio) -> list[Bases]:
+    """From the centre of one field of noise, and each step of the other bases attends to the first one's."""
+    drawn = []
+    for first, *others in grouped(orders(studio, CANVAS)):
+        runs = [studio.begun(order) for order in (first, *others)]
+        SharedAttention().draw(studio.stepwise, runs[0], runs[1:])
+        drawn.append([studio.stepwise.decode(run.latents) for run in runs])
+    return drawn
+
+
 def orders(studio: Studio, canvas: tuple[int, int] | None) -> list[Order]:
     """Every prompt in every base size; the seed is the prompt's number."""
     each = enumerate(PROMPTS)
     return [studio.order(prompt, size, canvas, seed) for seed, prompt in each for size in SIZES]
 
 
-def grouped(pictures: Sequence[Pixels]) -> list[Bases]:
-    """The pictures by prompt."""
-    return [list(pictures[at : at + len(SIZES)]) for at in range(0, len(pictures), len(SIZES))]
+def grouped(each: Sequence[Each]) -> list[list[Each]]:
+    """What there is of each base, by prompt."""
+    return [list(each[at : at + len(SIZES)]) for at in range(0, len(each), len(SIZES))]
 
 
 def square(picture: Pixels) -> Pixels:
@@ -227,7 +243,7 @@ def likeness(studio: Studio, one: Pixels, other: Pixels) -> Likeness:
     """Compares the squares of two pictures."""
     a, b = square(one), square(other)
     grey = [np.asarray(Image.fromarray(picture).convert("L")) for picture in (a, b)]
-    places = torch.cosine_similarity(studio.features(a), studio.features(b), dim=0)
+    places = torch.cosine_similarity(studio.features(a), studio.features(b), dim=1)
     common = np.minimum(colours(a), colours(b)).sum()
     return Likeness(float(structural_similarity(*grey)), float(common), float(places.mean()))
 
@@ -274,6 +290,7 @@ def main() -> None:
         PLAIN: plain,
         "shared noise": shared,
         "shared noise, scaled": scaled,
+        "shared noise and attention": attended,
         "the first base, strength 0.8": from_first(0.8),
         "other seeds": other_seeds,
     }

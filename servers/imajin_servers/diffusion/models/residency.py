@@ -291,7 +291,11 @@ def moved_back(loaded: Loaded, device: torch.device, bytes: int) -> None:
     try:
         loaded.move(device)
     except torch.OutOfMemoryError as error:
-        raise GpuOutOfMemory.of(bytes, free_bytes(device) or 0) from emptied(error)
+        missing = GpuOutOfMemory.of(bytes, free_bytes(device) or 0)
+        emptied(error)
+        # Those who are told of it may hold the model for a while yet; half of it must not stay on the card with them.
+        moved_away(loaded, device)
+        raise missing from error
 
 
 async def first(*events: asyncio.Event) -> None:

@@ -45,6 +45,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "cancel": drawing.cancels,
     "memory": memory.memory,
     "pause": memory.pause,
+    "reserve": memory.reserve,
     "together": company.together,
     "overlap": company.overlap,
     "learned": memory.learned,

@@ -8,8 +8,11 @@ from typing import Any
 import torch
 
 from card.bench import Bench
+from imajin_servers.diffusion.engine import Engine
+from imajin_servers.diffusion.models.device import unreserved
 from imajin_servers.diffusion.models.memory import estimate
 from imajin_servers.diffusion.models.peaks import CudaMeter, Peaks
+from imajin_servers.diffusion.orders import Order
 
 LONG_STEP_PIXELS = 16384
 
@@ -63,6 +66,25 @@ def pause(bench: Bench) -> None:
     bench.report.row("pause", "off the card", away, "s")
     bench.report.row("pause", "left on the card", held, "MiB")
     bench.report.row("pause", "back on the card", back, "s")
+
+
+def reserve(bench: Bench) -> None:
+    """What it costs that the driver gets PyTorch's reserve back after each picture, before the lease goes back: four steps and a decode each."""
+    if not bench.scale.cuda:
+        return
+    for size in bench.scale.sizes:
+        order = bench.order(size, 1, 4)
+        with bench.engine() as engine:
+
+            def kept(order: Order = order, engine: Engine = engine) -> None:
+                bench.drawn(engine, order)
+
+            def given_back(order: Order = order, engine: Engine = engine) -> None:
+                bench.drawn(engine, order)
+                unreserved(bench.scale.device)
+
+            keeps, gives = bench.timed(kept), bench.timed(given_back)
+        bench.report.row("reserve", f"{size} px: given back after each picture", (gives - keeps) * 1000, "ms more")
 
 
 def learned(bench: Bench) -> None:

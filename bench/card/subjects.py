@@ -100,16 +100,22 @@ class Subject(ABC):
     def __init__(self, scale: Scale) -> None:
         self.scale = scale
         torch.manual_seed(0)
+        # Not on the card, as pipelines that are loaded have it: diffusers reads its tables with numpy.
+        scheduler = self.schedule()
         torch.set_default_dtype(scale.dtype)
         with torch.device(scale.device):
-            self.build()
+            self.build(scheduler)
         torch.set_default_dtype(torch.float32)
         for part in (self.denoiser, self.pipe.vae):
             part.eval().requires_grad_(False)
         self.pipe.set_progress_bar_config(disable=True)
 
     @abstractmethod
-    def build(self) -> None:
+    def schedule(self) -> Any:
+        """The model's own scheduler."""
+
+    @abstractmethod
+    def build(self, scheduler: Any) -> None:
         """Makes the pipeline and takes it apart."""
 
     @property
@@ -154,7 +160,17 @@ class XL(Subject):
     guidance = 5.0
     tokens = 77
 
-    def build(self) -> None:
+    def schedule(self) -> Any:
+        """The model's own scheduler."""
+        return EulerDiscreteScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            steps_offset=1,
+            timestep_spacing="leading",
+        )
+
+    def build(self, scheduler: Any) -> None:
         """Makes the pipeline and takes it apart."""
         self.pipe = StableDiffusionXLPipeline(
             vae=AutoencoderKL(**(TINY_BLOCKS if self.scale.tiny else BLOCKS), **XL_LATENTS),
@@ -163,13 +179,7 @@ class XL(Subject):
             tokenizer=None,
             tokenizer_2=None,
             unet=UNet2DConditionModel(**(TINY_UNET if self.scale.tiny else UNET)),
-            scheduler=EulerDiscreteScheduler(
-                beta_start=0.00085,
-                beta_end=0.012,
-                beta_schedule="scaled_linear",
-                steps_offset=1,
-                timestep_spacing="leading",
-            ),
+            scheduler=scheduler,
             add_watermarker=False,
         )
         self.xl = self.stepwise = StepwiseXL(self.pipe)
@@ -206,7 +216,11 @@ class Flux(Subject):
     guidance = 3.5
     tokens = 512
 
-    def build(self) -> None:
+    def schedule(self) -> Any:
+        """The model's own scheduler."""
+        return FlowMatchEulerDiscreteScheduler(**SHIFTED)
+
+    def build(self, scheduler: Any) -> None:
         """Makes the pipeline and takes it apart."""
         self.pipe = FluxPipeline(
             vae=AutoencoderKL(**(TINY_BLOCKS if self.scale.tiny else BLOCKS), **FLUX_LATENTS),
@@ -215,7 +229,7 @@ class Flux(Subject):
             tokenizer=None,
             tokenizer_2=None,
             transformer=FluxTransformer2DModel(**(TINY_TRANSFORMER if self.scale.tiny else TRANSFORMER)),
-            scheduler=FlowMatchEulerDiscreteScheduler(**SHIFTED),
+            scheduler=scheduler,
         )
         self.flux = self.stepwise = StepwiseFlux(self.pipe)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from concepts import Concept
 from scenes import PHRASES, TIME_PHRASES, TIMELESS
@@ -85,7 +85,6 @@ class Thing:
     label: str
     tone: str = ""
     colour: str = ""
-    size: str = ""  # "big", "small" or nothing worth saying
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,7 @@ class Description:
     background: str = ""  # a colour
     scene: str = ""
     time: str = "day"
-    place: str = ""  # "left" or "right" when off centre
     in_front: bool = False  # the second thing is small and in front of the first
-    extra: dict[str, str] = field(default_factory=dict)
 
 
 def article(noun: str) -> str:
@@ -137,8 +134,6 @@ def noun(thing: Thing, rng: random.Random) -> str:
 def phrase(thing: Thing, rng: random.Random, bare: bool = False) -> str:
     """The thing with its adjectives and article."""
     words = []
-    if thing.size and rng.random() < 0.7:
-        words.append(rng.choice(("big", "large", "huge") if thing.size == "big" else ("small", "tiny", "little")))
     if not bare and rng.random() < 0.2:
         words.append(rng.choice(ADJECTIVES))
     if thing.colour:
@@ -188,8 +183,7 @@ def caption(d: Description, rng: random.Random, unsaid: Collection[str] = ("3d",
     if style and rng.random() < 0.15:
         text, style = f"{style} of {text}", ""
     where = setting(d, rng)
-    place = f"{rng.choice(('on the', 'to the', 'at the'))} {d.place}" if d.place and rng.random() < 0.7 else ""
-    parts = [" ".join(p for p in (text, where if rng.random() < 0.75 else "", place) if p)]
+    parts = [" ".join(p for p in (text, where if rng.random() < 0.75 else "") if p)]
     if where and where not in parts[0]:
         parts.append(where)
     if style:

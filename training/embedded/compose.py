@@ -20,7 +20,6 @@ SPOTS = {
     "square": {
         "centre": (224, 16, 16),
         "scene": (160, 48, 80),
-        "small": (128, 64, 64),
         "first": (128, 0, 80),
         "second": (128, 128, 80),
         "behind": (160, 48, 48),
@@ -29,8 +28,6 @@ SPOTS = {
     "landscape": {
         "centre": (160, 80, 16),
         "scene": (160, 80, 16),
-        "left": (160, 16, 16),
-        "right": (160, 144, 16),
         "first": (128, 32, 48),
         "second": (128, 160, 48),
         "behind": (160, 80, 16),
@@ -95,10 +92,10 @@ class Composer:
         found = self.index.get((name, style))
         return rng.choice(found or [i for s in STYLE_WEIGHTS for i in self.index.get((name, s), [])])
 
-    def thing(self, i: int, colour: str = "", said: str = "") -> Thing:
+    def thing(self, i: int, colour: str = "") -> Thing:
         """How sprite `i` is spoken of."""
         record = self.records[i]
-        return Thing(self.known[record["concept"]], record["label"], record["tone"], colour, said)
+        return Thing(self.known[record["concept"]], record["label"], record["tone"], colour)
 
 
 def open_composer(packages: Path, data: Path) -> Composer:

@@ -124,8 +124,6 @@ class Run:
         self.timesteps = self.timesteps.to(device)
         self.clean = None if self.clean is None else self.clean.to(device)
         self.conditioning.move(device)
-        if self.known is not None:
-            self.known.move(device)
         for kept in self.remembered.values():
             vars(kept).update({name: moved(value, device) for name, value in vars(kept).items()})
         # A scheduler keeps some tensors on the CPU while it runs elsewhere: only what left comes back.

@@ -11,7 +11,7 @@ import torch
 
 from imajin.common.v1 import image_pb2
 from imajin.vram.v1.vram_lease_pb2 import LEASE_STATE_HELD
-from imajin_servers.diffusion.models import loading, residency
+from imajin_servers.diffusion.models import loading, moving
 from imajin_servers.diffusion.models.card import Card
 from imajin_servers.runtime.status import from_call
 
@@ -161,7 +161,7 @@ async def test_the_weights_are_gone_before_their_room_is_given_back(
 ) -> None:
     denoisers: list[weakref.ref[Any]] = []
     left: list[bool] = []
-    read, sweep = loading.load, residency.swept
+    read, sweep = loading.load, moving.swept
 
     def load(*args: Any) -> Any:
         pipe = read(*args)
@@ -173,7 +173,7 @@ async def test_the_weights_are_gone_before_their_room_is_given_back(
         left.append(denoisers[-1]() is not None)
 
     monkeypatch.setattr(loading, "load", load)
-    monkeypatch.setattr(residency, "swept", swept)
+    monkeypatch.setattr(moving, "swept", swept)
     async with card(400 * MIB) as vram, start(vram=vram.address, lease="required") as server:
         await server.generate(steps=1, preview_interval=1, width=64, height=64)
         async with await vram.client.acquire(390 * MIB, holder="urgent", priority=100):

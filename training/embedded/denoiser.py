@@ -19,6 +19,7 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from muon import Muon
+from peers import Peers
 from seeds import CHOICES, FREE
 from torch import Tensor
 from torch.nn import functional
@@ -87,37 +88,6 @@ class Reader(torch.nn.Module):
         return self.out(self.norm(self.seen[rows].float().mean((2, 3))))
 
 
-class Peers:
-    """Workers on one machine that average their weights every so often, each by the steps that it has made since."""
-
-    def __init__(self, folder: Path, number: int) -> None:
-        self.folder, self.mine = folder, folder / f"worker-{number}.pt"
-        self.read: dict[str, tuple[int, int]] = {}
-        """By file: the other's step and the own when they last met."""
-        self.made = 0
-        """Steps that others have made, as far as seen."""
-        folder.mkdir(parents=True, exist_ok=True)
-
-    @torch.no_grad()
-    def meet(self, model: torch.nn.Module, step: int) -> None:
-        """Average with what others have written since the last time, and write the result."""
-        weights = dict(model.named_parameters())
-        for file in self.folder.glob("worker-*.pt"):
-            if file == self.mine:
-                continue
-            other = torch.load(file)
-            met, then = self.read.get(file.name, (other["step"], step))
-            self.read[file.name] = (other["step"], step)
-            if other["step"] > met:
-                self.made += other["step"] - met
-                share = (other["step"] - met) / (other["step"] - met + max(step - then, 1))
-                for name, p in weights.items():
-                    p.lerp_(other["weights"][name].to(p.device), share)
-        new = self.mine.with_suffix(".new")
-        torch.save({"step": step, "weights": {name: p.detach() for name, p in weights.items()}}, new)
-        new.rename(self.mine)
-
-
 class Latents:
     """Cached latents by shape; batches never mix aspects."""
 
@@ -171,10 +141,10 @@ def create_optimizers(model: torch.nn.Module, lr: float, muon: float) -> list[to
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train until `args.steps` steps are made, of all workers together; a worker that is ended saves, and goes on when it is started again."""
+    """Train until `args.steps` steps are made, of all workers together. Every worker goes on from the state that the first one saves, also when it
+    is ended."""
     torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    random.seed(args.seed)
+    torch.manual_seed(0)  # workers average their weights: they must begin with the same
     data = Latents(args.latents, args.device)
     peers = Peers(args.peers, args.seed) if args.peers else None
     unet = create(tuple(args.widths), next(iter(data.groups))[0], data.empty.shape[-1])
@@ -197,6 +167,8 @@ def train(args: argparse.Namespace) -> None:
         reader.load_state_dict(state["reader"])
         reading.load_state_dict(state["reading"])
         step, others, spent = state["step"], state["others"], state["spent"]
+    torch.manual_seed(args.seed + step)
+    random.seed(args.seed + step)
     forward = torch.compile(unet, dynamic=False) if args.compile else unet  # dynamic shapes take ten minutes to compile
     alphas = scheduler().alphas_cumprod.to(args.device)
     start = saved = time.time()
@@ -210,6 +182,8 @@ def train(args: argparse.Namespace) -> None:
         return step + others + (peers.made if peers else 0)
 
     def save() -> None:
+        if args.seed:
+            return
         args.out.mkdir(parents=True, exist_ok=True)
         torch.save(
             {
@@ -305,7 +279,7 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of a worker; the one with 0 saves for all")
     train(parser.parse_args())
 
 

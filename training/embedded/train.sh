@@ -35,7 +35,7 @@ train_denoiser() { # latents, step to end at, step begun at, part of the stage f
   else # a worker on each core; they average their weights as they go
     rm -rf "$WORK/peers"
     for ((seed = 1; seed < WORKERS; seed++)); do
-      $PYTHON denoiser.py "${arguments[@]}" --out "$WORK/denoiser-$seed" --seed "$seed" --peers "$WORK/peers" &
+      $PYTHON denoiser.py "${arguments[@]}" --out "$WORK/denoiser" --seed "$seed" --peers "$WORK/peers" &
     done
     $PYTHON denoiser.py "${arguments[@]}" --out "$WORK/denoiser" --peers "$WORK/peers"
     wait

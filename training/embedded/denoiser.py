@@ -18,8 +18,8 @@ import seeds
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from local_sgd import Peers
 from muon import Muon
-from peers import Peers
 from seeds import CHOICES, FREE
 from torch import Tensor
 from torch.nn import functional
@@ -142,7 +142,8 @@ def create_optimizers(model: torch.nn.Module, lr: float, muon: float) -> list[to
 
 def train(args: argparse.Namespace) -> None:
     """Train until `args.steps` steps are made, of all workers together. Every worker goes on from the state that the first one saves, also when it
-    is ended."""
+    is ended.
+    """
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)  # workers average their weights: they must begin with the same
     data = Latents(args.latents, args.device)

@@ -1,8 +1,9 @@
-"""docs/client.md says nothing that does not run."""
+"""docs/client.md and README.md say nothing that does not run."""
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 from pathlib import Path
@@ -16,8 +17,17 @@ from imajin_client.command import app
 from . import answers
 from .doubles import Doubles
 
-PAGE = Path(__file__).parents[2] / "docs" / "client.md"
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of each block of code."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks(ROOT / "docs" / "client.md")
+README = blocks(ROOT / "README.md")
+COMMANDS = [line for _, code in README for line in code.splitlines() if line.startswith("imajin ")]
 
 
 @pytest.fixture
@@ -34,9 +44,9 @@ def folder(doubles: Doubles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
-@pytest.mark.parametrize("code", [code for language, code in BLOCKS if language == "python"])
-def test_the_python_of_the_page_runs(code: str, folder: Path) -> None:
-    exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})
+@pytest.mark.parametrize("code", [code for language, code in BLOCKS + README if language == "python"])
+def test_the_python_of_the_pages_runs(code: str, folder: Path) -> None:
+    exec(compile(code, "page", "exec"), {"__name__": "page"})
 
 
 @pytest.mark.parametrize("code", [code for language, code in BLOCKS if language == "bash"])
@@ -56,6 +66,32 @@ def test_the_shell_of_the_page_runs(code: str, folder: Path) -> None:
     assert {"panda.webp", "sidebar.webp", "small.webp", "hero.webp", "variants", "pictures"} <= {
         path.name for path in folder.iterdir()
     }
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_commands_of_the_readme_run(line: str, folder: Path) -> None:
+    for name in ("photo.jpg", "apple.webp", "hero.webp", "m.png"):
+        (folder / name).write_bytes((folder / "panda.webp").read_bytes())
+    (folder / "train.py").write_text("print('trained')")
+    _, *arguments = shlex.split(line, comments=True)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+
+
+def test_the_readme_shows_what_the_main_commands_do() -> None:
+    shown = {shlex.split(line)[1] for line in COMMANDS}
+    there = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert there - shown == {"up", "demo", "derivatives"}, (
+        "`make` runs the first two; docs/derivatives.md has the third"
+    )
+
+
+def test_the_readme_names_endpoints_that_there_are() -> None:
+    described = json.loads((ROOT / "docs" / "api" / "openapi.json").read_text())["paths"]
+    named = set(re.findall(r"`(?:GET|POST) (/[^`]*)`", (ROOT / "README.md").read_text(encoding="utf-8")))
+    asked = {path for _, code in README for path in re.findall(r"localhost:8080(/\S*)", code)}
+    assert asked <= set(described)
+    assert {path.replace("{id}", "{job_id}") for path in named} <= {*described, "/health"}
 
 
 def test_every_block_is_one_that_runs() -> None:

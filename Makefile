@@ -45,8 +45,8 @@ generate: $(VENV)/installed-dev ## Writes generated/ and docs/api/ from the cont
 	$(BIN)/python -m imajin_gateway.reference
 	$(BIN)/python docs/settings.py
 
-bench: $(VENV)/installed-dev ## Runs the side-by-side measurements into bench/results/.
-	@for script in transport rest_overhead suite_overhead classifier engine processing credentials; do \
+bench: $(VENV)/installed-dev ## Runs the measurements that need no download into bench/results/.
+	@for script in transport rest_overhead suite_overhead classifier engine overlap cancels bases model_switch processing quality credentials; do \
 		echo "bench/$$script.py"; $(BIN)/python bench/$$script.py || exit 1; done
 
 gpu: ## Checks and times the engine on a CUDA card; needs torch and diffusers there.

@@ -23,8 +23,7 @@ from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.settled import settled
 from imajin_servers.diffusion.sources import Pixels
 from imajin_servers.runtime.credentials.sealing import Seal
-from imajin_servers.runtime.errors import GpuOutOfMemory, InvalidArgument, LeaseLost
-from imajin_servers.runtime.leases import HeldLease
+from imajin_servers.runtime.errors import GpuOutOfMemory, InvalidArgument
 
 
 @dataclass(frozen=True)
@@ -96,10 +95,7 @@ class Generations:
             need = await model.need(order, loaded.pipeline)
 
             with timings.of("waiting_for_vram"):
-                lease = model.residency.rooms.room(need, order.priority, feed.waiting_for_vram)
-                room = await held.enter_async_context(lease)
-            if room is not None:
-                held.callback(asyncio.create_task(self.watch(room, model, feed)).cancel)
+                await held.enter_async_context(model.residency.rooms.room(need, order.priority, feed.waiting_for_vram))
             # It may have been unloaded while this one waited for room.
             loaded = await model.residency.ready(order.priority)
             try:
@@ -110,11 +106,6 @@ class Generations:
                     raise
                 await asyncio.to_thread(swept, model.device)
                 raise GpuOutOfMemory.of(need, free_bytes(model.device) or 0) from error
-
-    async def watch(self, room: HeldLease, model: Model, feed: Feed) -> None:
-        """Stops the denoising when the room for it is lost."""
-        await room.lost.wait()
-        model.users.stop(feed, LeaseLost("the lease of the generation was lost", metadata={"model": model.entry.name}))
 
     async def finished(self, pixels: Pixels, wish: Finish, feed: Feed) -> Finished:
         """The encoded image."""

@@ -152,9 +152,12 @@ class DiffusionSettings(ServerSettings):
     """How previews are made: by a linear map from latents to colours, or, where the model's autoencoder is a tiny one, by that:
     sharper, at a hundred times the cost."""
     lease: Literal["auto", "required", "off"] = "auto"
-    """Whether VRAM is leased: `auto` goes on without where no vram server answers."""
+    """Whether VRAM is leased: `auto` goes on without where no vram server has ever answered."""
     lease_wait_seconds: float = Field(default=600.0, ge=0)
     """How long to wait for room on the card."""
+    lease_outage_seconds: float = Field(default=120.0, ge=0, le=3600)
+    """How long a vram server that was there and is gone is waited for. What is drawn stands still off the card meanwhile, once
+    its leases have run out; after that it ends with SERVER_UNAVAILABLE."""
     uploads: UploadSettings = Field(default_factory=UploadSettings)
     moderation: ModerationSettings = Field(default_factory=ModerationSettings)
     credentials: CredentialSettings = Field(default_factory=lambda: CredentialSettings())

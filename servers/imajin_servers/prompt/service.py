@@ -34,7 +34,8 @@ async def build(settings: PromptSettings, lifetime: Lifetime) -> AsyncIterator[S
         lease = None
         if settings.lease == "auto":
             channel = await stack.enter_async_context(connect(settings.addresses.vram))
-            lease = LeaseTerms(LeaseClient(channel), settings.lease_priority, settings.lease_wait_seconds)
+            client = LeaseClient(channel, settings.lease_outage_seconds)
+            lease = LeaseTerms(client, settings.lease_priority, settings.lease_wait_seconds)
         engine = engine_of(settings, lease)
         stack.push_async_callback(engine.close)
         analyst = Analyst(classifier, engine, settings.sizes)

@@ -36,11 +36,13 @@ class PromptSettings(ServerSettings):
     """Named sizes in pixels, which decide the aspect."""
 
     lease: Literal["auto", "off"] = "auto"
-    """Whether the model holds a VRAM lease while it is in memory; `auto` does without where no vram server answers."""
+    """Whether the model holds a VRAM lease while it is in memory; `auto` does without where no vram server has ever answered."""
     lease_priority: int = Field(50, ge=0, le=100)
     """Priority of that lease; higher ones are granted first and may preempt lower ones."""
     lease_wait_seconds: float = Field(60.0, gt=0, le=3600)
     """How long to wait for the lease; at most the time that the reasoning has."""
+    lease_outage_seconds: float = Field(120.0, ge=0, le=3600)
+    """How long a vram server that was there and is gone is waited for; within the time that the lease and the reasoning have."""
 
     openai_base_url: str = "http://127.0.0.1:8000/v1"
     """An OpenAI-compatible endpoint: vLLM, Ollama, llama.cpp, or a hosted one."""

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 class Card:
     """Hands out leases of the card `device_id`, of any where that is empty or not among those that the vram server knows.
 
-    Without `client` nothing is leased; unless `required`, nothing is where no vram server answers.
+    Without `client` nothing is leased; unless `required`, nothing is where no vram server answers and none ever did.
     """
 
     def __init__(
@@ -56,7 +56,8 @@ class Card:
                 self.device_id = ""
                 return await ask()
         except ServerUnavailable:
-            if self.required:
+            # Where one was there before, others may hold what it will know again when it comes back.
+            if self.required or self.client.heard is not None:
                 raise
             if not self.warned:
                 log.warning("no vram server answers: working without leases")

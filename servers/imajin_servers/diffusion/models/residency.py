@@ -31,6 +31,9 @@ from imajin_servers.diffusion.settled import settled
 from imajin_servers.runtime.errors import GpuOutOfMemory, ImajinError, Internal, LeaseLost
 from imajin_servers.runtime.leases import HeldLease
 
+DRAINING = "DRAINING"
+"""Why a vram server that shuts down asks its leases back: those of the rooms too."""
+
 log = structlog.get_logger()
 
 
@@ -148,10 +151,9 @@ class Residency:
         self.last_used = time.monotonic()
         metrics.LOADED.labels(self.entry.name).set(self.weight_bytes)
         log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
-        if lease is not None:
-            self.tell_idle()
-            self.keeper = asyncio.create_task(self.keep(lease))
-            self.keeper.add_done_callback(self.keeper_ended)
+        self.tell_idle()
+        self.keeper = asyncio.create_task(self.keep())
+        self.keeper.add_done_callback(self.keeper_ended)
         return self.loaded
 
     async def read(self, path: Path, lease: HeldLease | None) -> Stepwise | Whole:
@@ -177,19 +179,22 @@ class Residency:
                 raise GpuOutOfMemory.of(self.weight_bytes, free_bytes(self.device) or 0) from error
             raise
 
-    async def keep(self, lease: HeldLease) -> None:
-        """Watches the lease of the weights: when it is asked back the model leaves the card, and comes back for whom it has."""
-        watched: HeldLease | None = lease
-        while watched is not None:
+    async def keep(self) -> None:
+        """Watches the leases: when that of the weights is asked back, or one is lost, the model leaves the card; it comes back for whom
+        it has.
+        """
+        there = True
+        while there:
             # Nothing here may hold the model while it waits: it may be unloaded meanwhile.
-            await first(watched.revoked, watched.lost)
-            watched = await self.make_way(watched)
+            lease = self.lease
+            await first(self.rooms.lost, *(() if lease is None else (lease.revoked, lease.lost)))
+            there = await self.make_way()
 
-    async def make_way(self, lease: HeldLease) -> HeldLease | None:
-        """Takes the model off the card, and back where it has users; its new lease, none where nothing is to be watched."""
-        loaded = self.loaded
+    async def make_way(self) -> bool:
+        """Takes the model off the card, and back where it has users; whether it is in memory then."""
+        loaded, lease = self.loaded, self.lease
         if loaded is None:
-            return None
+            return False
         self.threads.open.clear()
         await self.rooms.withdraw()
         await self.stop_working(loaded, lease)
@@ -197,40 +202,51 @@ class Residency:
             del loaded  # or its weights would still be there when their room is given back
             await self.unload()
             self.threads.open.set()
-            return None
+            return False
         await asyncio.to_thread(moved_away, loaded, self.device)
         await self.release()
+        if self.rooms.lost.is_set() or (lease is not None and (lease.lost.is_set() or lease.revoke_reason == DRAINING)):
+            # What is left of the old group at the vram server must not stand in the way of the new one.
+            self.group = secrets.token_hex(8)
+            await self.rooms.surrender(self.group)
         metrics.PAUSES.labels(self.entry.name).inc()
         log.info("model paused", model=self.entry.name, generations=len(self.users))
         try:
-            back = self.lease = await self.card.acquire(
-                self.weight_bytes, self.holder, 50, self.users.tell_waiting, group=self.group, preemptible=True
-            )
+            await self.leased_again()
             await asyncio.to_thread(moved_back, loaded, self.device, self.weight_bytes)
         except ImajinError as error:
             self.users.stop_all(emptied(error))
             del loaded
             await self.unload()
             self.threads.open.set()
-            return None
+            return False
         self.tell_idle()
         loaded.resume()
         self.threads.open.set()
-        return back
+        return True
 
-    async def stop_working(self, loaded: Loaded, lease: HeldLease) -> None:
-        """Returns when no thread uses the weights. What isn't at a place to stand still in time is stopped."""
+    async def leased_again(self) -> None:
+        """Returns when the weights, and whatever is drawn with them, have their room again. Raises what leases raise."""
+        while True:
+            self.lease = await self.card.acquire(
+                self.weight_bytes, self.holder, 50, self.users.tell_waiting, group=self.group, preemptible=True
+            )
+            await self.rooms.regain()
+            if self.lease is None or self.lease.held:
+                return
+            await self.release()
+
+    async def stop_working(self, loaded: Loaded, lease: HeldLease | None) -> None:
+        """Returns when no thread uses the weights. What isn't at a place to stand still when they must be gone is stopped."""
         await asyncio.to_thread(loaded.pause)
         try:
-            async with asyncio.timeout(max(lease.seconds_to_revoke() - 0.5, 0.0)):
-                await first(self.threads.calm, lease.lost)
+            async with asyncio.timeout(None if lease is None else max(lease.seconds_to_revoke() - 0.5, 0.0)):
+                await self.threads.calm.wait()
         except TimeoutError:
             self.users.stop_all(
                 LeaseLost("the card was needed for something more urgent", metadata={"model": self.entry.name})
             )
             await self.threads.calm.wait()
-        if lease.lost.is_set():
-            self.users.stop_all(LeaseLost("the lease of the model was lost", metadata={"model": self.entry.name}))
 
     def keeper_ended(self, keeper: asyncio.Task[None]) -> None:
         """Nobody may wait for a model that nobody brings back."""

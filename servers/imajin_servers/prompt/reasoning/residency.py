@@ -8,11 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import grpc
 import structlog
 
-from imajin.vram.v1 import vram_lease_pb2
-from imajin_servers.runtime import status
 from imajin_servers.runtime.errors import ServerUnavailable
 from imajin_servers.runtime.leases import HeldLease, LeaseClient
 
@@ -43,18 +40,15 @@ class Room:
         """The cards (empty for any) and how many bytes of each. Raises ServerUnavailable."""
         if not self.fraction:
             return [("", self.bytes)]
-        try:
-            answer = await client.stub.ListDevices(vram_lease_pb2.ListDevicesRequest())
-        except grpc.aio.AioRpcError as error:
-            raise status.from_call(error, "vram") from None
-        return [(card.device_id, int(card.total_bytes * self.fraction)) for card in answer.devices[: self.cards]]
+        cards = await client.cards()
+        return [(card.device_id, int(card.total_bytes * self.fraction)) for card in cards[: self.cards]]
 
 
 class Residency:
     """Says whether a model may be in memory.
 
     `leave` frees its memory and is called when a lease is asked back and nobody uses the model any more. Without
-    `terms`, or where no vram server answers, the model may always stay.
+    `terms`, or where no vram server has ever answered, the model may always stay.
     """
 
     def __init__(
@@ -98,7 +92,7 @@ class Residency:
             lease.report_idle(not self.users)
 
     async def acquire(self, terms: LeaseTerms) -> None:
-        """Takes the leases; goes on without where no vram server answers."""
+        """Takes the leases; goes on without where no vram server answers, and none ever did."""
         leases: list[HeldLease] = []
         try:
             for device_id, amount in await self.room.on(terms.client):
@@ -114,7 +108,8 @@ class Residency:
                 leases.append(lease)
         except BaseException as error:
             await release(leases)
-            if not isinstance(error, ServerUnavailable):
+            # Where one was there before, others may hold what it will know again when it comes back.
+            if not isinstance(error, ServerUnavailable) or terms.client.heard is not None:
                 raise
             if not self.warned:
                 log.warning("no vram server answers: the language model runs without a lease", holder=self.holder)

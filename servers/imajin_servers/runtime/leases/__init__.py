@@ -20,7 +20,8 @@ cancellation goes on. `resize` raises the same, and LeaseLost; after a failed or
 
 Heartbeats go out in the background, as messages: the transport answers pings even while a process hangs. A broken
 stream is taken up again with the lease's token until the TTL has passed since the last heartbeat that was answered;
-then the lease is void here too, even if the server can't be asked. `release` never raises; where the server can't be
+then the lease is void here too, even if the server can't be asked. A server that was there and is gone is waited for by
+`acquire`, for as long as the client's `outage` says. `release` never raises; where the server can't be
 told within five seconds, the TTL ends the lease.
 """
 

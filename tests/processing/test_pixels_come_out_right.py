@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageDraw
+from PIL import Image, ImageCms, ImageDraw, ImageOps
 
 from imajin_servers.processing.encode import Recipe, encode
 from imajin_servers.processing.resize import resize
@@ -71,6 +71,21 @@ def test_every_mode_comes_out_as_rgb_or_rgba(data: bytes, mode: str, colour: tup
     picture = opened(data)
     assert picture.mode == mode
     assert near(centre(picture), colour)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_as_its_exif_says(format: str, orientation: int) -> None:
+    image = Image.new("RGB", (64, 48), "white")
+    # No turn and no mirror of it looks like another.
+    image.paste((200, 30, 30), (0, 0, 40, 12))
+    image.paste((30, 30, 200), (0, 0, 8, 32))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = file_of(image, format, exif=exif, quality=95)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))), int)
+    assert upright.shape == ((64, 48, 3) if orientation >= 5 else (48, 64, 3))
+    assert np.abs(np.asarray(opened(data), int) - upright).max() <= 1
 
 
 def test_a_palette_with_graded_transparency_keeps_it() -> None:

@@ -168,6 +168,8 @@ def train(args: argparse.Namespace) -> None:
         reader.load_state_dict(state["reader"])
         reading.load_state_dict(state["reading"])
         step, others, spent = state["step"], state["others"], state["spent"]
+    if peers:
+        peers.join(unet)
     torch.manual_seed(args.seed + step)
     random.seed(args.seed + step)
     forward = torch.compile(unet, dynamic=False) if args.compile else unet  # dynamic shapes take ten minutes to compile
@@ -235,7 +237,7 @@ def train(args: argparse.Namespace) -> None:
             optimizer.step()
         step += 1
         if peers and step % args.meet_every == 0:
-            peers.meet(unet, step)
+            peers.meet(unet, step - began_at)
         keep = min(args.ema, (1 + step) / (20 + step))
         torch._foreach_lerp_(list(mean.parameters()), list(unet.parameters()), 1 - keep)
         running = 0.99 * running + 0.01 * float(loss.detach())

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
+from typing import Any
 
 import torch
 
 
 class Peers:
-    """Workers on one machine that average their weights every so often, each by the steps that it has made since."""
+    """Workers on one machine that average their weights every so often, each by the steps that it has made since they last met."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.folder, self.mine = folder, folder / f"worker-{number}.pt"
-        self.read: dict[str, tuple[int, int]] = {}
-        """By file: the other's step and the own when they last met."""
+        self.run = uuid.uuid4().hex
+        self.met: dict[str, tuple[int, int]] = {}
+        """By the other's run: its steps and the own when they last met. A worker that was started again is another one, with other weights."""
         self.made = 0
-        """Steps that others have made, as far as seen."""
+        """Steps that others have made since they were first met."""
         folder.mkdir(parents=True, exist_ok=True)
 
+    def others(self) -> list[dict[str, Any]]:
+        """What the other workers have written last."""
+        return [torch.load(file) for file in self.folder.glob("worker-*.pt") if file != self.mine]
+
     @torch.no_grad()
-    def meet(self, model: torch.nn.Module, step: int) -> None:
-        """Average with what others have written since the last time, and write the result."""
+    def join(self, model: torch.nn.Module) -> None:
+        """Begin with the weights of those who already train: what was saved is older."""
+        for other in self.others():
+            for name, p in model.named_parameters():
+                p.copy_(other["weights"][name])
+
+    @torch.no_grad()
+    def meet(self, model: torch.nn.Module, steps: int) -> None:
+        """Average with what others have written since the last time, and write the result. `steps`: those of this run."""
         weights = dict(model.named_parameters())
-        for file in self.folder.glob("worker-*.pt"):
-            if file == self.mine:
-                continue
-            other = torch.load(file)
-            met, then = self.read.get(file.name, (other["step"], step))
-            self.read[file.name] = (other["step"], step)
-            if other["step"] > met:
-                self.made += other["step"] - met
-                share = (other["step"] - met) / (other["step"] - met + max(step - then, 1))
+        for other in self.others():
+            theirs, ours = self.met.get(other["run"], (other["steps"], steps))
+            self.met[other["run"]] = (other["steps"], steps)
+            if other["steps"] > theirs:
+                new = other["steps"] - theirs
+                self.made += new
+                share = new / (new + max(steps - ours, 1))
                 for name, p in weights.items():
                     p.lerp_(other["weights"][name].to(p.device), share)
-        new = self.mine.with_suffix(".new")
-        torch.save({"step": step, "weights": {name: p.detach() for name, p in weights.items()}}, new)
-        new.rename(self.mine)
+        file = self.mine.with_suffix(".new")
+        torch.save(
+            {"run": self.run, "steps": steps, "weights": {name: p.detach() for name, p in weights.items()}}, file
+        )
+        file.rename(self.mine)

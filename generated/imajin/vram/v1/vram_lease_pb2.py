@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimajin/vram/v1/vram_lease.proto\x12\x0eimajin.vram.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x02\n\x10HoldLeaseRequest\x12*\n\x07\x61\x63quire\x18\x01 \x01(\x0b\x32\x17.imajin.vram.v1.AcquireH\x00\x12(\n\x06resume\x18\x02 \x01(\x0b\x32\x16.imajin.vram.v1.ResumeH\x00\x12.\n\theartbeat\x18\x03 \x01(\x0b\x32\x19.imajin.vram.v1.HeartbeatH\x00\x12(\n\x06resize\x18\x04 \x01(\x0b\x32\x16.imajin.vram.v1.ResizeH\x00\x12*\n\x07release\x18\x05 \x01(\x0b\x32\x17.imajin.vram.v1.ReleaseH\x00\x42\x10\n\x07message\x12\x05\xbaH\x02\x08\x01\"\xad\x02\n\x07\x41\x63quire\x12\x16\n\x05\x62ytes\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00\x12\x1b\n\tdevice_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1e\n\x08priority\x18\x03 \x01(\rB\x0c\xaa\x01\x02\x08\x01\xbaH\x04*\x02\x18\x64\x12\x13\n\x0bpreemptible\x18\x04 \x01(\x08\x12/\n\x06holder\x18\x05 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\x80\x01\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12\x35\n\x08max_wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\xbaH\x05\xaa\x01\x02\x32\x00\x12\x37\n\x03ttl\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\x01\x12\x17\n\x05group\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"<\n\x06Resume\x12\x1b\n\x08lease_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x15\n\rfencing_token\x18\x02 \x01(\x04\"-\n\tHeartbeat\x12\x12\n\nbytes_used\x18\x01 \x01(\x04\x12\x0c\n\x04idle\x18\x02 \x01(\x08\" \n\x06Resize\x12\x16\n\x05\x62ytes\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00\"\t\n\x07Release\"\xb8\x02\n\x11HoldLeaseResponse\x12\x31\n\x07waiting\x18\x01 \x01(\x0b\x32\x1e.imajin.vram.v1.WaitingInQueueH\x00\x12*\n\x07granted\x18\x02 \x01(\x0b\x32\x17.imajin.vram.v1.GrantedH\x00\x12\x35\n\rheartbeat_ack\x18\x03 \x01(\x0b\x32\x1c.imajin.vram.v1.HeartbeatAckH\x00\x12(\n\x06revoke\x18\x04 \x01(\x0b\x32\x16.imajin.vram.v1.RevokeH\x00\x12*\n\x07resized\x18\x05 \x01(\x0b\x32\x17.imajin.vram.v1.ResizedH\x00\x12,\n\x08released\x18\x06 \x01(\x0b\x32\x18.imajin.vram.v1.ReleasedH\x00\x42\t\n\x07message\"T\n\x0eWaitingInQueue\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x17\n\x0frequested_bytes\x18\x02 \x01(\x04\x12\x17\n\x0f\x61vailable_bytes\x18\x03 \x01(\x04\"\xb3\x01\n\x07Granted\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x04\x12\x11\n\tdevice_id\x18\x03 \x01(\t\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"?\n\x0cHeartbeatAck\x12/\n\x0b\x65xpire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x06Revoke\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.imajin.vram.v1.RevokeReason\x12,\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x18\n\x07Resized\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\"9\n\x08Released\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.imajin.vram.v1.ReleaseReason\"\x14\n\x12ListDevicesRequest\">\n\x13ListDevicesResponse\x12\'\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.imajin.vram.v1.Device\"\x13\n\x11ListLeasesRequest\";\n\x12ListLeasesResponse\x12%\n\x06leases\x18\x01 \x03(\x0b\x32\x15.imajin.vram.v1.Lease\"\x14\n\x12WatchLeasesRequest\"e\n\x13WatchLeasesResponse\x12\'\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.imajin.vram.v1.Device\x12%\n\x06leases\x18\x02 \x03(\x0b\x32\x15.imajin.vram.v1.Lease\"\x80\x01\n\x06\x44\x65vice\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\x12\x14\n\x0cleased_bytes\x18\x04 \x01(\x04\x12\x17\n\x0f\x61vailable_bytes\x18\x05 \x01(\x04\x12\x11\n\tsimulated\x18\x06 \x01(\x08\"\xd3\x02\n\x05Lease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.imajin.vram.v1.LeaseState\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x12\n\nbytes_used\x18\x05 \x01(\x04\x12\x11\n\tdevice_id\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x13\n\x0bpreemptible\x18\x08 \x01(\x08\x12\x15\n\rfencing_token\x18\t \x01(\x04\x12\x10\n\x08position\x18\n \x01(\r\x12)\n\x05since\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04idle\x18\r \x01(\x08\x12\r\n\x05group\x18\x0e \x01(\t*r\n\nLeaseState\x12\x1b\n\x17LEASE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13LEASE_STATE_WAITING\x10\x01\x12\x14\n\x10LEASE_STATE_HELD\x10\x02\x12\x18\n\x14LEASE_STATE_REVOKING\x10\x03*f\n\x0cRevokeReason\x12\x1d\n\x19REVOKE_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REVOKE_REASON_PREEMPTED\x10\x01\x12\x1a\n\x16REVOKE_REASON_DRAINING\x10\x02*\x82\x01\n\rReleaseReason\x12\x1e\n\x1aRELEASE_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15RELEASE_REASON_CLIENT\x10\x01\x12\x1a\n\x16RELEASE_REASON_REVOKED\x10\x02\x12\x1a\n\x16RELEASE_REASON_EXPIRED\x10\x03\x32\xb2\x03\n\x10VramLeaseService\x12T\n\tHoldLease\x12 .imajin.vram.v1.HoldLeaseRequest\x1a!.imajin.vram.v1.HoldLeaseResponse(\x01\x30\x01\x12m\n\x0bListDevices\x12\".imajin.vram.v1.ListDevicesRequest\x1a#.imajin.vram.v1.ListDevicesResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/vram/devices\x12i\n\nListLeases\x12!.imajin.vram.v1.ListLeasesRequest\x1a\".imajin.vram.v1.ListLeasesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/vram/leases\x12n\n\x0bWatchLeases\x12\".imajin.vram.v1.WatchLeasesRequest\x1a#.imajin.vram.v1.WatchLeasesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/vram/events0\x01\x42\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.proto')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimajin/vram/v1/vram_lease.proto\x12\x0eimajin.vram.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x02\n\x10HoldLeaseRequest\x12*\n\x07\x61\x63quire\x18\x01 \x01(\x0b\x32\x17.imajin.vram.v1.AcquireH\x00\x12(\n\x06resume\x18\x02 \x01(\x0b\x32\x16.imajin.vram.v1.ResumeH\x00\x12.\n\theartbeat\x18\x03 \x01(\x0b\x32\x19.imajin.vram.v1.HeartbeatH\x00\x12(\n\x06resize\x18\x04 \x01(\x0b\x32\x16.imajin.vram.v1.ResizeH\x00\x12*\n\x07release\x18\x05 \x01(\x0b\x32\x17.imajin.vram.v1.ReleaseH\x00\x42\x10\n\x07message\x12\x05\xbaH\x02\x08\x01\"\xad\x02\n\x07\x41\x63quire\x12\x16\n\x05\x62ytes\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00\x12\x1b\n\tdevice_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1e\n\x08priority\x18\x03 \x01(\rB\x0c\xaa\x01\x02\x08\x01\xbaH\x04*\x02\x18\x64\x12\x13\n\x0bpreemptible\x18\x04 \x01(\x08\x12/\n\x06holder\x18\x05 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\x80\x01\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12\x35\n\x08max_wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\xbaH\x05\xaa\x01\x02\x32\x00\x12\x37\n\x03ttl\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\x01\x12\x17\n\x05group\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"<\n\x06Resume\x12\x1b\n\x08lease_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x15\n\rfencing_token\x18\x02 \x01(\x04\"-\n\tHeartbeat\x12\x12\n\nbytes_used\x18\x01 \x01(\x04\x12\x0c\n\x04idle\x18\x02 \x01(\x08\" \n\x06Resize\x12\x16\n\x05\x62ytes\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00\"\t\n\x07Release\"\xb8\x02\n\x11HoldLeaseResponse\x12\x31\n\x07waiting\x18\x01 \x01(\x0b\x32\x1e.imajin.vram.v1.WaitingInQueueH\x00\x12*\n\x07granted\x18\x02 \x01(\x0b\x32\x17.imajin.vram.v1.GrantedH\x00\x12\x35\n\rheartbeat_ack\x18\x03 \x01(\x0b\x32\x1c.imajin.vram.v1.HeartbeatAckH\x00\x12(\n\x06revoke\x18\x04 \x01(\x0b\x32\x16.imajin.vram.v1.RevokeH\x00\x12*\n\x07resized\x18\x05 \x01(\x0b\x32\x17.imajin.vram.v1.ResizedH\x00\x12,\n\x08released\x18\x06 \x01(\x0b\x32\x18.imajin.vram.v1.ReleasedH\x00\x42\t\n\x07message\"T\n\x0eWaitingInQueue\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x17\n\x0frequested_bytes\x18\x02 \x01(\x04\x12\x17\n\x0f\x61vailable_bytes\x18\x03 \x01(\x04\"\xb3\x01\n\x07Granted\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x04\x12\x11\n\tdevice_id\x18\x03 \x01(\t\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"?\n\x0cHeartbeatAck\x12/\n\x0b\x65xpire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x01\n\x06Revoke\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.imajin.vram.v1.RevokeReason\x12,\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x18\n\x07Resized\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\"9\n\x08Released\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.imajin.vram.v1.ReleaseReason\"\x14\n\x12ListDevicesRequest\">\n\x13ListDevicesResponse\x12\'\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.imajin.vram.v1.Device\"\x13\n\x11ListLeasesRequest\";\n\x12ListLeasesResponse\x12%\n\x06leases\x18\x01 \x03(\x0b\x32\x15.imajin.vram.v1.Lease\"\x14\n\x12WatchLeasesRequest\"e\n\x13WatchLeasesResponse\x12\'\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x16.imajin.vram.v1.Device\x12%\n\x06leases\x18\x02 \x03(\x0b\x32\x15.imajin.vram.v1.Lease\"\x80\x01\n\x06\x44\x65vice\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\x12\x14\n\x0cleased_bytes\x18\x04 \x01(\x04\x12\x17\n\x0f\x61vailable_bytes\x18\x05 \x01(\x04\x12\x11\n\tsimulated\x18\x06 \x01(\x08\"\xd3\x02\n\x05Lease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.imajin.vram.v1.LeaseState\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x12\n\nbytes_used\x18\x05 \x01(\x04\x12\x11\n\tdevice_id\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x13\n\x0bpreemptible\x18\x08 \x01(\x08\x12\x15\n\rfencing_token\x18\t \x01(\x04\x12\x10\n\x08position\x18\n \x01(\r\x12)\n\x05since\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04idle\x18\r \x01(\x08\x12\r\n\x05group\x18\x0e \x01(\t*r\n\nLeaseState\x12\x1b\n\x17LEASE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13LEASE_STATE_WAITING\x10\x01\x12\x14\n\x10LEASE_STATE_HELD\x10\x02\x12\x18\n\x14LEASE_STATE_REVOKING\x10\x03*f\n\x0cRevokeReason\x12\x1d\n\x19REVOKE_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REVOKE_REASON_PREEMPTED\x10\x01\x12\x1a\n\x16REVOKE_REASON_DRAINING\x10\x02*\x82\x01\n\rReleaseReason\x12\x1e\n\x1aRELEASE_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15RELEASE_REASON_CLIENT\x10\x01\x12\x1a\n\x16RELEASE_REASON_REVOKED\x10\x02\x12\x1a\n\x16RELEASE_REASON_EXPIRED\x10\x03\x32\xb2\x03\n\x10VramLeaseService\x12T\n\tHoldLease\x12 .imajin.vram.v1.HoldLeaseRequest\x1a!.imajin.vram.v1.HoldLeaseResponse(\x01\x30\x01\x12m\n\x0bListDevices\x12\".imajin.vram.v1.ListDevicesRequest\x1a#.imajin.vram.v1.ListDevicesResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/vram/devices\x12i\n\nListLeases\x12!.imajin.vram.v1.ListLeasesRequest\x1a\".imajin.vram.v1.ListLeasesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/vram/leases\x12n\n\x0bWatchLeases\x12\".imajin.vram.v1.WatchLeasesRequest\x1a#.imajin.vram.v1.WatchLeasesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/vram/events0\x01\x42\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe9\x07z\x1b\x62uf/validate/validate.protoz\x1cgoogle/api/annotations.proto')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,12 +60,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VRAMLEASESERVICE'].methods_by_name['ListLeases']._serialized_options = b'\202\323\344\223\002\016\022\014/vram/leases'
   _globals['_VRAMLEASESERVICE'].methods_by_name['WatchLeases']._loaded_options = None
   _globals['_VRAMLEASESERVICE'].methods_by_name['WatchLeases']._serialized_options = b'\202\323\344\223\002\016\022\014/vram/events'
-  _globals['_LEASESTATE']._serialized_start=2434
-  _globals['_LEASESTATE']._serialized_end=2548
-  _globals['_REVOKEREASON']._serialized_start=2550
-  _globals['_REVOKEREASON']._serialized_end=2652
-  _globals['_RELEASEREASON']._serialized_start=2655
-  _globals['_RELEASEREASON']._serialized_end=2785
+  _globals['_LEASESTATE']._serialized_start=2477
+  _globals['_LEASESTATE']._serialized_end=2591
+  _globals['_REVOKEREASON']._serialized_start=2593
+  _globals['_REVOKEREASON']._serialized_end=2695
+  _globals['_RELEASEREASON']._serialized_start=2698
+  _globals['_RELEASEREASON']._serialized_end=2828
   _globals['_HOLDLEASEREQUEST']._serialized_start=117
   _globals['_HOLDLEASEREQUEST']._serialized_end=373
   _globals['_ACQUIRE']._serialized_start=376
@@ -86,28 +86,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRANTED']._serialized_end=1414
   _globals['_HEARTBEATACK']._serialized_start=1416
   _globals['_HEARTBEATACK']._serialized_end=1479
-  _globals['_REVOKE']._serialized_start=1481
-  _globals['_REVOKE']._serialized_end=1581
-  _globals['_RESIZED']._serialized_start=1583
-  _globals['_RESIZED']._serialized_end=1607
-  _globals['_RELEASED']._serialized_start=1609
-  _globals['_RELEASED']._serialized_end=1666
-  _globals['_LISTDEVICESREQUEST']._serialized_start=1668
-  _globals['_LISTDEVICESREQUEST']._serialized_end=1688
-  _globals['_LISTDEVICESRESPONSE']._serialized_start=1690
-  _globals['_LISTDEVICESRESPONSE']._serialized_end=1752
-  _globals['_LISTLEASESREQUEST']._serialized_start=1754
-  _globals['_LISTLEASESREQUEST']._serialized_end=1773
-  _globals['_LISTLEASESRESPONSE']._serialized_start=1775
-  _globals['_LISTLEASESRESPONSE']._serialized_end=1834
-  _globals['_WATCHLEASESREQUEST']._serialized_start=1836
-  _globals['_WATCHLEASESREQUEST']._serialized_end=1856
-  _globals['_WATCHLEASESRESPONSE']._serialized_start=1858
-  _globals['_WATCHLEASESRESPONSE']._serialized_end=1959
-  _globals['_DEVICE']._serialized_start=1962
-  _globals['_DEVICE']._serialized_end=2090
-  _globals['_LEASE']._serialized_start=2093
-  _globals['_LEASE']._serialized_end=2432
-  _globals['_VRAMLEASESERVICE']._serialized_start=2788
-  _globals['_VRAMLEASESERVICE']._serialized_end=3222
+  _globals['_REVOKE']._serialized_start=1482
+  _globals['_REVOKE']._serialized_end=1624
+  _globals['_RESIZED']._serialized_start=1626
+  _globals['_RESIZED']._serialized_end=1650
+  _globals['_RELEASED']._serialized_start=1652
+  _globals['_RELEASED']._serialized_end=1709
+  _globals['_LISTDEVICESREQUEST']._serialized_start=1711
+  _globals['_LISTDEVICESREQUEST']._serialized_end=1731
+  _globals['_LISTDEVICESRESPONSE']._serialized_start=1733
+  _globals['_LISTDEVICESRESPONSE']._serialized_end=1795
+  _globals['_LISTLEASESREQUEST']._serialized_start=1797
+  _globals['_LISTLEASESREQUEST']._serialized_end=1816
+  _globals['_LISTLEASESRESPONSE']._serialized_start=1818
+  _globals['_LISTLEASESRESPONSE']._serialized_end=1877
+  _globals['_WATCHLEASESREQUEST']._serialized_start=1879
+  _globals['_WATCHLEASESREQUEST']._serialized_end=1899
+  _globals['_WATCHLEASESRESPONSE']._serialized_start=1901
+  _globals['_WATCHLEASESRESPONSE']._serialized_end=2002
+  _globals['_DEVICE']._serialized_start=2005
+  _globals['_DEVICE']._serialized_end=2133
+  _globals['_LEASE']._serialized_start=2136
+  _globals['_LEASE']._serialized_end=2475
+  _globals['_VRAMLEASESERVICE']._serialized_start=2831
+  _globals['_VRAMLEASESERVICE']._serialized_end=3265
 # @@protoc_insertion_point(module_scope)

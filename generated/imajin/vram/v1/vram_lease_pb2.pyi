@@ -151,12 +151,14 @@ class HeartbeatAck(_message.Message):
     def __init__(self, expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Revoke(_message.Message):
-    __slots__ = ("reason", "deadline")
+    __slots__ = ("reason", "deadline", "grace")
     REASON_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    GRACE_FIELD_NUMBER: _ClassVar[int]
     reason: RevokeReason
     deadline: _timestamp_pb2.Timestamp
-    def __init__(self, reason: _Optional[_Union[RevokeReason, str]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    grace: _duration_pb2.Duration
+    def __init__(self, reason: _Optional[_Union[RevokeReason, str]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Resized(_message.Message):
     __slots__ = ("bytes",)

@@ -1,7 +1,8 @@
-"""Is there a setting of libwebp that gives the same bytes and likeness in less CPU than method 4?
+"""Is there a setting of libwebp, or another encoder, that gives the same bytes and likeness in less CPU than method 4?
 
-Every setting encodes every picture at quality 82; method 4 also at four more, so that each result can be compared with method 4 at the same
-SSIM. Settings that Pillow doesn't know are set through libwebp's own interface, by the library that Pillow's wheel carries.
+Every setting encodes every picture at quality 82; method 4 also at six more, so that each result can be compared with method 4 at the same
+SSIM and at the same SSIMULACRA 2. Settings that Pillow doesn't know are set through libwebp's own interface, by the library that Pillow's wheel carries.
+A lossy WebP is a key frame of VP8, so libvpx makes them too: where PyAV is installed (`pip install av`), its rows come last.
 `python bench/webp_settings.py` writes bench/results/webp_settings.{json,md}; photographs as for bench/focal.py, reduced to 1024 px, of which the middle
 640 px; and every third drawing of the embedded model, three times as large.
 """
@@ -9,10 +10,15 @@ SSIM. Settings that Pillow doesn't know are set through libwebp's own interface,
 from __future__ import annotations
 
 import ctypes as c
+import importlib.util
 import io
 import math
+import struct
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
 from statistics import mean
 
@@ -21,12 +27,13 @@ import PIL
 from PIL import Image
 
 from drawings import drawings
+from imajin_servers.processing.ssimulacra import Original
 from peers import LANCZOS, luma, ssim
 from photographs import photographs
 from results import Cell, write
 
 ABI = 0x0210
-QUALITIES = (70, 78, 82, 86, 92)
+QUALITIES = (65, 72, 78, 82, 86, 90, 94)
 MIDDLE = 640
 Settings = dict[str, int]
 SETTINGS: dict[str, Settings] = {
@@ -53,6 +60,15 @@ SETTINGS: dict[str, Settings] = {
     "segments smoothed": {"preprocessing": 1},
     "method 5": {"method": 5},
 }
+LIBVPX: dict[str, Settings] = {
+    "libvpx, cpu-used 0": {"cpu-used": 0},
+    "libvpx, cpu-used 0, tuned for SSIM": {"cpu-used": 0, "tune": 1},
+    "libvpx, cpu-used 3": {"cpu-used": 3},
+    "libvpx, cpu-used 3, tuned for SSIM": {"cpu-used": 3, "tune": 1},
+    "libvpx, cpu-used 4": {"cpu-used": 4},
+}
+LIBVPX_QUANTIZER = 10
+"""Of 63; between libwebp's quality 82 and 86."""
 
 FIELDS = [
     "lossless",
@@ -158,39 +174,78 @@ class Encoder:
         return data
 
 
-Points = list[tuple[float, float]]
-"""Of each picture: logarithm of the bytes, and of how alike it is (decibels of 1 - SSIM)."""
+class KeyFrames:
+    """libvpx as PyAV's wheel carries it."""
+
+    def encode(self, pixels: np.ndarray, quality: float, settings: Settings) -> bytes:
+        """`(H, W, 3)` as a file, by the quantizer `quality` of 63."""
+        import av
+
+        height, width = pixels.shape[:2]
+        context = av.CodecContext.create("libvpx", "w")
+        context.width, context.height, context.pix_fmt, context.thread_count = width, height, "yuv420p", 1
+        context.time_base, context.bit_rate = Fraction(1, 25), 100_000_000
+        fixed = {"qmin": quality, "qmax": quality, "crf": quality, "deadline": "good", "lag-in-frames": 0}
+        context.options = {name: str(value) for name, value in (fixed | settings).items()}
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+        data = b"".join(bytes(packet) for packet in (*context.encode(frame), *context.encode(None)))
+        chunk = b"VP8 " + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+        return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
 
 
-def taken(encoder: Encoder, images: Sequence[np.ndarray], quality: float, settings: Settings) -> tuple[float, Points]:
-    """CPU seconds of all images, and where each came out."""
-    seconds, points = 0.0, []
-    for image in images:
-        began = time.process_time()
-        data = encoder.encode(image, quality, settings)
-        seconds += time.process_time() - began
-        alike = ssim(luma(np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))), luma(image))
-        points.append((math.log(len(data)), -10 * math.log10(1 - alike)))
-    return seconds, points
+@dataclass(frozen=True)
+class Point:
+    """A file: the logarithm of its bytes, its SSIM in decibels of 1 - SSIM, and its score of SSIMULACRA 2."""
+
+    size: float
+    ssim: float
+    score: float
 
 
-def compared(encoder: Encoder, task: str, images: Sequence[np.ndarray]) -> list[list[Cell]]:
+def made(
+    encoder: Encoder | KeyFrames, images: Sequence[np.ndarray], quality: float, settings: Settings
+) -> tuple[float, list[bytes]]:
+    """CPU seconds of all images, and their files."""
+    began = time.process_time()
+    files = [encoder.encode(image, quality, settings) for image in images]
+    return time.process_time() - began, files
+
+
+def judged(images: Sequence[np.ndarray], originals: Sequence[Original], files: Sequence[bytes]) -> list[Point]:
+    """Where each file came out."""
+    points = []
+    for image, original, data in zip(images, originals, files, strict=True):
+        decoded = Image.open(io.BytesIO(data)).convert("RGB")
+        alike = ssim(luma(np.asarray(decoded)), luma(image))
+        points.append(Point(math.log(len(data)), -10 * math.log10(1 - alike), original.score(decoded)))
+    return points
+
+
+def compared(task: str, images: Sequence[np.ndarray]) -> list[list[Cell]]:
     """The table's rows of some pictures."""
-    base = {quality: taken(encoder, images, quality, {}) for quality in QUALITIES}
+    libwebp = Encoder()
+    originals = [Original(Image.fromarray(image)) for image in images]
+    base = [judged(images, originals, made(libwebp, images, quality, {})[1]) for quality in QUALITIES]
+    ways: list[tuple[str, Encoder | KeyFrames, float, Settings]] = [
+        (name, libwebp, 82, settings) for name, settings in SETTINGS.items()
+    ]
+    if importlib.util.find_spec("av"):
+        ways += [(name, KeyFrames(), LIBVPX_QUANTIZER, settings) for name, settings in LIBVPX.items()]
     rows: list[list[Cell]] = []
-    for name, settings in SETTINGS.items():
+    for name, encoder, quality, settings in ways:
         # Each beside a run of method 4, so that a machine that slows down slows both.
-        seconds = taken(encoder, images, 82, {})[0]
-        spent, points = taken(encoder, images, 82, settings)
-        more = []
-        for number, (size, alike) in enumerate(points):
-            curve = [base[quality][1][number] for quality in QUALITIES]
-            more.append(size - float(np.interp(alike, [point[1] for point in curve], [point[0] for point in curve])))
-        raw = mean(size - other for (size, _), (other, _) in zip(points, base[82][1], strict=True))
-        change = mean(alike - other for (_, alike), (_, other) in zip(points, base[82][1], strict=True))
-        rows.append(
-            [task, name, spent / seconds, percent(mean(more)), percent(max(more)), percent(raw), f"{change:+.2f}"]
-        )
+        seconds = made(libwebp, images, 82, {})[0]
+        spent, files = made(encoder, images, quality, settings)
+        points = judged(images, originals, files)
+        row: list[Cell] = [task, name, spent / seconds]
+        for measure in (attrgetter("ssim"), attrgetter("score")):
+            more = []
+            for number, point in enumerate(points):
+                curve = [points[number] for points in base]
+                same = np.interp(measure(point), [measure(other) for other in curve], [other.size for other in curve])
+                more.append(point.size - float(same))
+            row += [percent(mean(more)), percent(max(more))]
+        rows.append(row)
     return rows
 
 
@@ -213,15 +268,14 @@ def main() -> None:
         image.thumbnail((1024, 1024), LANCZOS)
     drawn = [drawing.picture.pixels for drawing in drawings()[::3]]
     larger = [image.resize((image.width * 3, image.height * 3), LANCZOS) for image in drawn]
-    encoder = Encoder()
-    rows = compared(encoder, f"{len(real)} photographs", [middle(image) for image in real])
-    rows += compared(encoder, f"{len(drawn)} drawings", [middle(image) for image in larger])
+    rows = compared(f"{len(real)} photographs", [middle(image) for image in real])
+    rows += compared(f"{len(drawn)} drawings", [middle(image) for image in larger])
     note = (
-        "`CPU` is to method 4 at quality 82. `at equal SSIM` is how many more bytes than method 4 a setting takes for the SSIM that it reaches, in the "
-        "geometric mean and for the worst picture; `bytes` and `SSIM, dB` are the plain differences at quality 82."
+        "`CPU` is to method 4 at quality 82. `SSIM` and `SSIMULACRA 2`: how many more bytes a setting takes than method 4 for what it reaches of each, in the "
+        "geometric mean and for the worst picture."
     )
-    columns = ["pictures", "setting", "CPU", "bytes at equal SSIM, %", "worst, %", "bytes, %", "SSIM, dB"]
-    write("webp_settings", "Settings of libwebp against method 4", columns, rows, note)
+    columns = ["pictures", "setting", "CPU", "SSIM, %", "worst, %", "SSIMULACRA 2, %", "worst, %"]
+    write("webp_settings", "Encoders of WebP against method 4 of libwebp", columns, rows, note)
 
 
 if __name__ == "__main__":

@@ -244,8 +244,8 @@ class AsyncLease:
                 if self._resizing is not None and not self._resizing.done():
                     self._resizing.set_result(None)
             case "revoke":
-                left = answer.revoke.deadline.ToMicroseconds() / 1e6 - time.time()
-                self.revoke = Revoke(word(vram_lease_pb2.RevokeReason, answer.revoke.reason), max(left, 0.0))
+                left = answer.revoke.grace.ToTimedelta().total_seconds()
+                self.revoke = Revoke(word(vram_lease_pb2.RevokeReason, answer.revoke.reason), left)
                 self._revoke_at = time.monotonic() + left
                 self._wind()
                 self.revoked.set()

@@ -151,8 +151,7 @@ def test_a_lease_that_is_asked_back_ends_the_command(doubles: Doubles, start: An
                 case "heartbeat" if marker.exists() and told.count("revoke") == 0:
                     told.append("revoke")
                     revoke = pb.Revoke(reason=pb.REVOKE_REASON_PREEMPTED)
-                    revoke.deadline.GetCurrentTime()
-                    revoke.deadline.seconds += 30
+                    revoke.grace.FromSeconds(30)
                     yield pb.HoldLeaseResponse(revoke=revoke)
                 case "heartbeat":
                     yield pb.HoldLeaseResponse(heartbeat_ack=pb.HeartbeatAck())

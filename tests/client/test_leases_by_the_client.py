@@ -161,8 +161,10 @@ async def test_a_broken_stream_is_taken_up_by_its_token(told: Told, client: Asyn
 async def test_a_revocation_reaches_the_block_which_may_end_in_order(told: Told, client: AsyncClient) -> None:
     pb = vram_lease_pb2
     revoke = pb.Revoke(reason=pb.REVOKE_REASON_PREEMPTED)
+    # The server's clock is an hour behind: what counts is the time left.
     revoke.deadline.GetCurrentTime()
-    revoke.deadline.seconds += 20
+    revoke.deadline.seconds -= 3600
+    revoke.grace.FromSeconds(20)
     told.after_grant = [pb.HoldLeaseResponse(revoke=revoke)]
     async with client.vram.lease(gib=1, preemptible=True) as lease:
         await asyncio.wait_for(lease.revoked.wait(), WAIT)
@@ -184,6 +186,7 @@ async def test_a_lost_lease_stops_the_block(way: str, told: Told, doubles: Doubl
         case "revoked and kept":
             revoke = pb.Revoke(reason=pb.REVOKE_REASON_DRAINING)
             revoke.deadline.GetCurrentTime()
+            revoke.deadline.seconds += 3600
             told.after_grant = [pb.HoldLeaseResponse(revoke=revoke)]
     with pytest.raises(errors.LeaseLost) as caught:
         async with client.vram.lease(gib=1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,9 @@ class Running:
     address: str
     channel: grpc.aio.Channel
     clock: HandClock
+    """Durations."""
+    day: HandClock
+    """The time of day."""
     lifetime: Lifetime
     server: grpc.aio.Server
 
@@ -79,11 +83,12 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(port: int = 0, **settings: Any) -> AsyncIterator[Running]:
-    clock, lifetime = HandClock(), Lifetime()
+async def running(port: int = 0, day: float | None = None, **settings: Any) -> AsyncIterator[Running]:
+    clock, today, lifetime = HandClock(), HandClock(), Lifetime()
+    today.time = time.time() if day is None else day
     chosen = VramSettings(**{"cards": "simulated", "simulated_bytes": 100 * MIB, "watch_seconds": 0, **settings})
-    async with served(build(chosen, lifetime, clock), port) as there:
-        yield Running(there.address, there.channel, clock, lifetime, there.server)
+    async with served(build(chosen, lifetime, clock, today.now), port) as there:
+        yield Running(there.address, there.channel, clock, today, lifetime, there.server)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from imajin.vram.v1 import vram_lease_pb2_grpc
 from imajin_servers.runtime.server import Lifetime, Service, run
@@ -34,9 +34,9 @@ class SystemClock:
 
 @contextlib.asynccontextmanager
 async def build(
-    settings: VramSettings, lifetime: Lifetime, clock: Clock | None = None
+    settings: VramSettings, lifetime: Lifetime, clock: Clock | None = None, today: Callable[[], float] = time.time
 ) -> AsyncIterator[Sequence[Service]]:
-    """The services of this server."""
+    """The services of this server. `today` is the time of day in seconds since the epoch."""
     clock = clock or SystemClock()
     with devices(settings.cards, settings.simulated_bytes, settings.simulated_cards) as found:
         ledger = Ledger(
@@ -44,16 +44,14 @@ async def build(
             clock.now,
             lambda: secrets.token_hex(8),
             settings.rules(),
-            # The time of day, so that tokens grow over restarts too.
-            first_token=time.time_ns() // 1000,
+            # The time of day, so that tokens grow over restarts too; a journal sees to it where the clock was set back.
+            first_token=round(today() * 1e6),
         )
         journal = Journal(settings.journal) if settings.journal else None
         desk = Desk(ledger, clock, found.drivers, settings.poll_seconds, journal)
         async with desk.open():
             draining = asyncio.create_task(drain(desk, lifetime, settings.drain_seconds))
-            servicer = VramLeaseServicer(
-                desk, Messages(clock.now, time.time), settings.watch_seconds, lifetime.draining
-            )
+            servicer = VramLeaseServicer(desk, Messages(clock.now, today), settings.watch_seconds, lifetime.draining)
             try:
                 yield [
                     Service(
@@ -66,7 +64,7 @@ async def build(
                 draining.cancel()
                 if journal is not None and desk.ledger.draining:
                     # Whoever has not given back by now has lost it.
-                    journal.write([])
+                    journal.write([], ledger.next_token)
 
 
 async def drain(desk: Desk, lifetime: Lifetime, grace: float) -> None:

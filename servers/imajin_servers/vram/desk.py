@@ -57,7 +57,9 @@ class Desk:
     async def open(self) -> AsyncIterator[Desk]:
         """Keeps time and reads drivers while the context lives."""
         if self.journal is not None:
-            for entry in self.journal.read():
+            noted = self.journal.open()
+            self.ledger.begin_at(noted.next_token)
+            for entry in noted.leases:
                 self.ledger.adopt(**vars(entry))
         await self.read_drivers()
         metrics.stands(self.ledger.book)
@@ -141,7 +143,7 @@ class Desk:
         if self.ledger.version != version:
             metrics.stands(self.ledger.book)
             if self.journal is not None:
-                self.journal.write(self.ledger.book.holders())
+                self.journal.write(self.ledger.book.holders(), self.ledger.next_token)
             self.changed.set()
             self.changed = asyncio.Event()
 

@@ -52,6 +52,15 @@ class Ledger:
         """Grows with every change that a watcher would see."""
         return self.entries.version
 
+    @property
+    def next_token(self) -> int:
+        """The fencing token of the next grant."""
+        return self.entries.next_token
+
+    def begin_at(self, token: int) -> None:
+        """Grants with `token` and what follows it, unless it is further already."""
+        self.entries.next_token = max(self.entries.next_token, token)
+
     def take_events(self) -> list[Event]:
         """What happened since the last call, in order."""
         events, self.entries.events = self.entries.events, []
@@ -95,7 +104,7 @@ class Ledger:
         now = self.clock()
         claim = Claim(ask, lease_id, now, now, ttl, bytes, ClaimState.HELD, token, card, now, now + ttl, since=now)
         self.book.claims[lease_id] = claim
-        self.entries.next_token = max(self.entries.next_token, token + 1)
+        self.begin_at(token + 1)
         self.entries.version += 1
 
     def leave(self, claim: Claim) -> None:

@@ -115,7 +115,9 @@ class Messages:
     def revoke(self, claim: Claim) -> pb.HoldLeaseResponse:
         """The demand to give a lease back."""
         reason = REVOKE_REASONS[claim.revoke_cause] if claim.revoke_cause else pb.REVOKE_REASON_UNSPECIFIED
-        return pb.HoldLeaseResponse(revoke=pb.Revoke(reason=reason, deadline=self.timestamp(claim.revoked_at)))
+        grace = timedelta(seconds=max(claim.revoked_at - self.now(), 0.0))
+        deadline = self.timestamp(claim.revoked_at)
+        return pb.HoldLeaseResponse(revoke=pb.Revoke(reason=reason, deadline=deadline, grace=grace))
 
     def devices(self, book: Book) -> list[pb.Device]:
         """The cards."""

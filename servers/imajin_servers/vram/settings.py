@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from imajin_servers.runtime.settings import ServerSettings
@@ -41,7 +41,13 @@ class VramSettings(ServerSettings):
     watch_seconds: float = Field(0.1, ge=0, le=60)
     """Least time between two messages of a watch; changes between them go together."""
     journal: Path | None = None
-    """File that keeps the leases over a crash of this server; none where not said. `imajin up` says one."""
+    """File that keeps the leases over a crash of this server; none where not said, or empty. `imajin up` says one."""
+
+    @field_validator("journal", mode="before")
+    @classmethod
+    def journal_may_be_none(cls, value: object) -> object:
+        """An empty variable takes back what `imajin up` says."""
+        return None if value == "" else value
 
     def rules(self) -> Rules:
         """What the ledger is told."""

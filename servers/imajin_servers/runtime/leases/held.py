@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -232,8 +231,7 @@ class HeldLease:
             case "resized":
                 self.holds(answer.resized.bytes)
             case "revoke":
-                left = answer.revoke.deadline.ToMicroseconds() / 1e6 - time.time()
-                self.revoke_at = self.loop.time() + left
+                self.revoke_at = self.loop.time() + answer.revoke.grace.ToTimedelta().total_seconds()
                 self.revoke_reason = pb.RevokeReason.Name(answer.revoke.reason).removeprefix("REVOKE_REASON_")
                 self.revoked.set()
                 self.wind_watchdog()

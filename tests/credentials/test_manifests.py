@@ -218,7 +218,7 @@ def key_pair(tmp_path: Path, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519Pr
     """A key of one's own with a chain made for another key, and that key's file."""
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (tmp_path / "own.key").write_bytes(pem)
-    _, chain = new_identity()
+    _, chain = new_identity(datetime.now(UTC))
     (tmp_path / "own.pem").write_bytes(chain)
     return tmp_path / "own.key", tmp_path / "own.pem"
 
@@ -240,7 +240,7 @@ def test_a_whole_mark_is_left_alone_where_it_is_of_the_right_size(
 
 
 def test_a_key_of_ones_own_signs(tmp_path: Path, picture: Image.Image, encoded: Encode) -> None:
-    private, chain = new_identity()
+    private, chain = new_identity(datetime.now(UTC))
     (tmp_path / "own.key").write_bytes(private)
     (tmp_path / "own.pem").write_bytes(chain)
     own = Credentials(CredentialSettings(private_key=tmp_path / "own.key", certificate_chain=tmp_path / "own.pem"))

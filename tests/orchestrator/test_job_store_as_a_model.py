@@ -174,7 +174,7 @@ class Store(RuleBasedStateMachine):
     def restart(self) -> None:
         self.tables.close()
         (self.folder / "results" / "ab").mkdir(exist_ok=True)
-        (self.folder / "results" / "ab" / "abcd.part").write_bytes(b"a crash left this")
+        (self.folder / "results" / "ab" / f"ab{'0' * 62}.part").write_bytes(b"a crash left this")
         self.open()
         interrupted = {job_id for job_id, job in self.known.items() if job.status == PROCESSING}
         assert set(self.tables.recover()) == interrupted

@@ -162,3 +162,20 @@ async def test_a_full_disk_under_its_output_stops_nothing(
     up.process.send_signal(signal.SIGINT)
     await up.process.wait()
     assert '"event": "stopped"' in (tmp_path / ".imajin/logs/vram.log").read_text()
+
+
+@pytest.mark.parametrize("taken", ["", "logs", "logs/vram.lock"])
+async def test_a_state_folder_that_can_not_be_used_is_named(command: Any, tmp_path: Path, taken: str) -> None:
+    state = tmp_path / "state"
+    if taken == "logs/vram.lock":
+        (state / taken).mkdir(parents=True)
+    else:
+        (state / taken).parent.mkdir(exist_ok=True)
+        (state / taken).write_text("")
+    up = await command("--only", "vram", IMAJIN_UP_STATE_DIR=str(state))
+    out, _ = await up.process.communicate()
+    assert up.process.returncode == 1
+    [line] = out.decode().splitlines()
+    assert line.startswith("imajin up: ")
+    assert str(state / taken) in line
+    assert "set IMAJIN_UP_STATE_DIR" in line

@@ -34,7 +34,13 @@ def run_up(given: Mapping[str, str] | None = None, console: Console | None = Non
         with claimed(config, [program.name for program in programs]):
             return asyncio.run(shown(config, programs, console))
     except OSError as error:
-        console.print(f"imajin up: {error}", markup=False, highlight=False)
+        # The system names a file, and not whose it is.
+        hint = (
+            f"; is {config.state_dir} a folder that can be written to? Else set IMAJIN_UP_STATE_DIR"
+            if error.filename
+            else ""
+        )
+        console.print(f"imajin up: {error}{hint}", markup=False, highlight=False, soft_wrap=True)
         return GAVE_UP
 
 

@@ -17,9 +17,18 @@ STAGE = Histogram("imajin_orchestrator_stage_seconds", "Time of a job's stages."
 
 
 def ended(job: job_pb2.Job) -> None:
-    """Takes note of a job that is over; one that never was taken up has no time."""
-    kind = job_pb2.JobKind.Name(job.kind).removeprefix("JOB_KIND_").lower()
-    status = job_pb2.JobStatus.Name(job.status).removeprefix("JOB_STATUS_").lower()
-    JOBS.labels(kind, status).inc()
-    if job.HasField("start_time"):
-        JOB.labels(kind, status).observe((job.end_time.ToMicroseconds() - job.start_time.ToMicroseconds()) / 1e6)
+    """Takes note of a job that is over."""
+    JOBS.labels(*labels(job.kind, job.status)).inc()
+
+
+def took(kind: job_pb2.JobKind, status: job_pb2.JobStatus, seconds: float) -> None:
+    """Takes note of how long a job was worked on."""
+    JOB.labels(*labels(kind, status)).observe(seconds)
+
+
+def labels(kind: job_pb2.JobKind, status: job_pb2.JobStatus) -> tuple[str, str]:
+    """A kind and a status in lower case, without their prefixes."""
+    return (
+        job_pb2.JobKind.Name(kind).removeprefix("JOB_KIND_").lower(),
+        job_pb2.JobStatus.Name(status).removeprefix("JOB_STATUS_").lower(),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -82,7 +83,7 @@ class Worker:
         metrics.RUNNING.set(len(self.running))
         if job_id in self.cancelling:
             task.cancel()
-        ending = asyncio.create_task(self.see_through(job_id, task), name=f"end of job {job_id}")
+        ending = asyncio.create_task(self.see_through(work.job, task), name=f"end of job {job_id}")
         self.endings.add(ending)
         ending.add_done_callback(self.endings.discard)
 
@@ -93,11 +94,13 @@ class Worker:
         log.info("job started")
         await self.flow(work, Run(job_id, self.store, self.watchers))
 
-    async def see_through(self, job_id: str, task: asyncio.Task[None]) -> None:
+    async def see_through(self, job: job_pb2.Job, task: asyncio.Task[None]) -> None:
         """Waits for the end of a job and keeps how it ended."""
+        job_id, began = job.job_id, time.monotonic()
         try:
             await asyncio.wait([task])
             ending, error = self.ending(job_id, task)
+            metrics.took(job.kind, ending, time.monotonic() - began)
             await self.keep_end(job_id, ending, error)
         finally:
             del self.running[job_id]

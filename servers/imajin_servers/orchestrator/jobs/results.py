@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
+
+OURS = re.compile(r"[0-9a-f]{64}(\.part)?")
+PROBE = ".probe"
 
 
 class Results:
@@ -14,6 +18,9 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        # A folder that takes no files is known now, and not from the first job's image.
+        (folder / PROBE).write_bytes(b"")
+        (folder / PROBE).unlink()
 
     def path(self, sha256: bytes) -> Path:
         """Where the image with this digest lies, or would lie."""
@@ -44,9 +51,15 @@ class Results:
         """Deletes the image; nothing happens where there is none."""
         self.path(sha256).unlink(missing_ok=True)
 
-    def keep_only(self, wanted: Collection[bytes]) -> None:
-        """Deletes every file but the `wanted` ones: what a crash left behind."""
-        names = {sha256.hex() for sha256 in wanted}
+    def files(self) -> Iterator[Path]:
+        """The images that lie here, unfinished ones too. Nothing else that lies here is ours."""
         for path in self.folder.glob("*/*"):
+            if OURS.fullmatch(path.name) and path.parent.name == path.name[:2]:
+                yield path
+
+    def keep_only(self, wanted: Collection[bytes]) -> None:
+        """Deletes every image but the `wanted` ones: what a crash left behind."""
+        names = {sha256.hex() for sha256 in wanted}
+        for path in self.files():
             if path.name not in names:
                 path.unlink()

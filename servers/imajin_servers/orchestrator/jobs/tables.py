@@ -29,7 +29,7 @@ class JobTables:
         self.retention_seconds = retention_seconds
         self.max_queued = max_queued
         self.results = Results(folder / "results")
-        self.db = opened(folder / "jobs.sqlite3")
+        self.db = opened(folder / "jobs.sqlite3", fresh=not any(self.results.files()))
         self.rows = JobRows(self.db, now)
         self.results.keep_only({row[0] for row in self.db.execute("SELECT DISTINCT sha256 FROM images")})
 

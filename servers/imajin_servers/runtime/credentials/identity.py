@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -23,6 +24,7 @@ from imajin_servers.runtime.credentials.settings import CredentialSettings
 
 DEVELOPMENT = "development"
 KEY_FILE, CHAIN_FILE = "key.pem", "certificates.pem"
+BEGIN = b"-----BEGIN CERTIFICATE-----"
 VALID_DAYS = 3650
 CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
@@ -41,26 +43,39 @@ class Identity:
     """Made here, so that nobody else trusts it."""
 
 
-def load(settings: CredentialSettings) -> Identity:
-    """The identity that the settings name, or the development one, made when there is none yet.
+def load(settings: CredentialSettings, now: datetime | None = None) -> Identity:
+    """The identity that the settings name, or the development one, made when there is none yet. `now` is the machine's own time.
 
-    Raises ValueError where a file can't be used, with its name.
+    Raises ValueError where a file can't be used, with its name, and OSError where none can be made.
     """
-    if settings.private_key is None or settings.certificate_chain is None:
-        folder = development(settings.directory)
-        key_file, chain_file, made_here = folder / KEY_FILE, folder / CHAIN_FILE, True
-    else:
-        key_file, chain_file, made_here = settings.private_key, settings.certificate_chain, False
+    now = now or datetime.now(UTC)
+    if settings.private_key is not None and settings.certificate_chain is not None:
+        return identity(settings, settings.private_key, settings.certificate_chain, now, made_here=False)
+    folder = development(settings.directory, now)
+    try:
+        return identity(settings, folder / KEY_FILE, folder / CHAIN_FILE, now, made_here=True)
+    except ValueError as error:
+        raise ValueError(f"{error}; with {folder} moved away a new development key is made") from error
+
+
+def identity(
+    settings: CredentialSettings, key_file: Path, chain_file: Path, now: datetime, *, made_here: bool
+) -> Identity:
+    """The identity in two files. Raises ValueError."""
     key_pem, chain_pem = read(key_file), read(chain_file)
     try:
         key = serialization.load_pem_private_key(key_pem, None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ValueError(f"{key_file} is no private key without a password: {error}") from error
     chain = certificates(chain_file, chain_pem)
     if public_pem(chain[0].public_key()) != public_pem(key.public_key()):
         raise ValueError(f"the first certificate in {chain_file} is not that of {key_file}")
-    if not chain[0].not_valid_before_utc <= datetime.now(UTC) <= chain[0].not_valid_after_utc:
-        raise ValueError(f"the certificate in {chain_file} is valid until {chain[0].not_valid_after_utc:%Y-%m-%d}")
+    if made_here and len(chain) < 2:
+        raise ValueError(f"{chain_file} lacks the certificate that the first one is signed by")
+    began, ends = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
+    if not began <= now <= ends:
+        days = f"from {began:%Y-%m-%d} until {ends:%Y-%m-%d}"
+        raise ValueError(f"the certificate in {chain_file} is valid {days}, and the clock says {now:%Y-%m-%d}")
     # A chain ends below its root where the root is the authority's own; what signs last is the anchor either way.
     anchors = [pem(chain[-1])]
     # Whoever trusts a root has it; it would only make every file larger.
@@ -81,9 +96,12 @@ def read(path: Path) -> bytes:
 def certificates(path: Path, data: bytes) -> list[x509.Certificate]:
     """The certificates in a PEM file. Raises ValueError."""
     try:
-        return x509.load_pem_x509_certificates(data)
+        found = x509.load_pem_x509_certificates(data)
     except ValueError as error:
         raise ValueError(f"{path} holds no certificates: {error}") from error
+    if len(found) < data.count(BEGIN):
+        raise ValueError(f"{path} breaks off in the middle of a certificate")
+    return found
 
 
 def algorithm(key: PrivateKeyTypes, path: Path) -> str:
@@ -99,15 +117,21 @@ def algorithm(key: PrivateKeyTypes, path: Path) -> str:
             raise ValueError(f"{path} must be a key on P-256, P-384 or P-521, an Ed25519 key, or RSA from 2048 bits")
 
 
-def development(directory: Path) -> Path:
-    """The folder of the development key below `directory`. Several servers may start at once: the first one's key stays."""
+def development(directory: Path, now: datetime) -> Path:
+    """The folder of the development key below `directory`. Several servers may start at once: the first one's key stays.
+
+    Raises OSError.
+    """
     folder = directory / DEVELOPMENT
     if folder.is_dir():
         return folder
-    directory.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".new-", dir=directory))
     try:
-        key, chain = new_identity()
+        directory.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".new-", dir=directory))
+    except OSError as error:
+        raise OSError(f"{directory} can't hold a development key: {error}; set IMAJIN_CREDENTIALS_DIRECTORY") from error
+    try:
+        key, chain = new_identity(now)
         write_private(made / KEY_FILE, key)
         (made / CHAIN_FILE).write_bytes(chain)
         # A folder takes a name at once and whole, and never that of a folder with something in it.
@@ -126,20 +150,20 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def new_identity() -> tuple[bytes, bytes]:
+def new_identity(now: datetime) -> tuple[bytes, bytes]:
     """A private key, and its certificate with the one above it, as PEM. The key above is forgotten: it signs once."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name, name = subject("imajin development root"), subject("imajin development")
     below = key_usage(digital_signature=True)
     above = key_usage(key_cert_sign=True, crl_sign=True)
     root = (
-        blank(root_name, root_name, root_key)
+        blank(root_name, root_name, root_key, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(above, critical=True)
         .sign(root_key, hashes.SHA256())
     )
     leaf = (
-        blank(name, root_name, key)
+        blank(name, root_name, key, now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(below, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
@@ -162,10 +186,12 @@ def subject(name: str) -> x509.Name:
     )
 
 
-def blank(name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def blank(
+    name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime
+) -> x509.CertificateBuilder:
     """A certificate to add extensions to and sign."""
     # A clock that is a little behind must not find it in the future.
-    began = datetime.now(UTC) - timedelta(days=1)
+    began = now - timedelta(days=1)
     return (
         x509.CertificateBuilder()
         .subject_name(name)

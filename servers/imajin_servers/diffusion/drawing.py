@@ -138,7 +138,7 @@ def decoded(pipeline: Stepwise, run: Run) -> Pixels:
 
 
 async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, timings: Timings) -> Drawn:
-    """In one piece, one at a time; the pipeline's callback is where it can be stopped."""
+    """In one piece, one at a time; it can be stopped and paused where none of its networks is at work."""
     if order.source is not None:
         raise InvalidArgument.field("model", "draws from prompts only, not from images")
     loop = asyncio.get_running_loop()
@@ -146,16 +146,28 @@ async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, ti
 
     def on_step(step: int) -> None:
         loop.call_soon_threadsafe(feed.denoising, step, order.steps)
-        model.threads.stand(loop, lambda: stops)
+
+    def rest() -> None:
+        kept = None
+        if not model.threads.open.is_set():
+            kept = pipeline.aside()
+            model.threads.stand(loop, lambda: stops)
         if stops:
             raise stops[0]
+        if kept is not None:
+            kept.back()
 
     def stop() -> None:
         stops.append(Cancelled("the generation was cancelled"))
 
     model.users.denoises(feed, stops.append)
+
+    def work() -> Pixels:
+        with model.peaks.drawing(*pipeline.drawn_size(order), pipeline.pass_rows(order)):
+            return pipeline.draw(order, on_step, rest)
+
     with timings.of("denoising"):
-        pixels = await model.threads.work(model.threads.encoder, pipeline.draw, order, on_step, stop=stop)
+        pixels = await model.threads.work(model.threads.encoder, work, stop=stop)
     return Drawn(pixels, order.steps)
 
 

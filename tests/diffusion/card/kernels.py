@@ -70,9 +70,9 @@ class OnCard(torch.Tensor):
         """Where its numbers are."""
         return self.inner.data_ptr()
 
-    def untyped_storage(self) -> torch.UntypedStorage:
+    def untyped_storage(self) -> Any:
         """Where its numbers are."""
-        return self.inner.untyped_storage()
+        return CardStorage(self.block)
 
     def pin_memory(self, *_: Any) -> Any:
         """Never."""
@@ -86,6 +86,45 @@ class OnCard(torch.Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Every operation that has one of these."""
         return kernels.call(func, args, kwargs or {})
+
+
+class CardStorage:
+    """A piece of the card's memory as torch shows it."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.device = CARD
+
+    def data_ptr(self) -> int:
+        """Where it is."""
+        return self.block.storage.data_ptr()
+
+    def nbytes(self) -> int:
+        """Its length."""
+        return self.block.storage.nbytes()
+
+    def resizable(self) -> bool:
+        """Always."""
+        return True
+
+    def cpu(self) -> torch.UntypedStorage:
+        """A copy on the host."""
+        kernels.memory.runs("copy", [self.block], [])
+        kernels.memory.sync("from the card")
+        return self.block.storage.clone()
+
+    def resize_(self, bytes: int) -> None:
+        """Its memory goes, and another piece comes."""
+        kernels.memory.free(self.block)
+        self.block.storage.resize_(bytes)
+        if bytes:
+            self.block.taken(kernels.memory.stream)
+
+    def copy_(self, source: torch.UntypedStorage) -> None:
+        """From the host."""
+        self.block.storage.copy_(source)
+        kernels.memory.runs("copy", [], [self.block])
+        kernels.memory.sync("to the card")
 
 
 class Traits(NamedTuple):

@@ -63,11 +63,15 @@ class Block:
         self.memory = memory
         self.storage = storage
         """Where its numbers really are."""
-        self.bytes = -(-storage.nbytes() // GRAIN) * GRAIN
+        self.taken(stream)
+
+    def taken(self, stream: Stream) -> None:
+        """Takes room for all of the storage. Raises torch.OutOfMemoryError."""
+        self.bytes = -(-self.storage.nbytes() // GRAIN) * GRAIN
         self.stream = stream
         self.written: tuple[Stream, int] | None = None
         self.used: dict[Stream, int] = {}
-        memory.take(self)
+        self.memory.take(self)
 
     def __del__(self) -> None:
         """Gives it back."""

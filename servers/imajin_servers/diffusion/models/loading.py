@@ -177,7 +177,8 @@ def load(entry: ModelEntry, path: Path, on: torch.device, on_bytes: OnBytes) -> 
     on_bytes(0, total)
     try:
         hush()
-        parts: dict[str, Any] = {}
+        # What was left out when the model was saved, such as one of three text encoders, must be left out by name.
+        parts: dict[str, Any] = dict.fromkeys(absent(path))
         loaded = 0
         for name, (library, kind) in components(path).items():
             parts[name] = component(path / name, library, kind, target, entry.variant, on)
@@ -206,6 +207,12 @@ def components(path: Path) -> dict[str, tuple[str, str]]:
         for name, value in index.items()
         if isinstance(value, list) and value[0] in LIBRARIES and list((path / name).glob("*.safetensors"))
     }
+
+
+def absent(path: Path) -> list[str]:
+    """Names of the parts that the pipeline in `path` does without."""
+    index = json.loads((path / "model_index.json").read_text())
+    return [name for name, value in index.items() if isinstance(value, list) and value[0] is None]
 
 
 def component(folder: Path, library: str, kind: str, target: torch.dtype, variant: str | None, on: torch.device) -> Any:

@@ -97,6 +97,14 @@ class Peaks:
             yield
 
     @contextmanager
+    def drawing(self, width: int, height: int, rows: int) -> Iterator[None]:
+        """Measures a picture from its prompt to its pixels, of `rows` rows a pass: what can't be measured in parts."""
+        with self.window(self.row, width, height, rows):
+            yield
+        if (width, height) in self.row:
+            self.decode.setdefault((width, height), 0)
+
+    @contextmanager
     def window(self, found: dict[tuple[int, int], int], width: int, height: int, rows: int) -> Iterator[None]:
         """Keeps the largest peak over what was allocated before, a row, where nothing else was measured at the time."""
         if self.meter is None:

@@ -189,7 +189,7 @@ def memory() -> Check:
         total = free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     text = f"{size_of(free)} of {size_of(total)} available, {os.cpu_count()} CPUs"
     if free < 4 * GIB:
-        return Check("memory", "note", text, "the suite with its embedded models wants about 4 GB")
+        return Check("memory", "note", text, "the suite with its embedded models wants about 4 GiB")
     return Check("memory", "ok", text)
 
 

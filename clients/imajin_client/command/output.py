@@ -123,9 +123,9 @@ def row(to: Table, *cells: object) -> None:
 
 
 def size_of(count: float) -> str:
-    """`count` bytes for people, such as `1.5 MB`."""
-    for unit in ("B", "KB", "MB", "GB"):
+    """`count` bytes for people, such as `1.5 MiB`: the units that leases are asked for in."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
-    return f"{count:.1f} TB"
+    return f"{count:.1f} TiB"

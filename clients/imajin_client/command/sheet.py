@@ -82,7 +82,7 @@ def names_in_rows(widths: Mapping[str, int]) -> list[list[str]]:
 
 def labels(name: str, image: Image, job: Job) -> tuple[str, str]:
     """Two lines for a picture."""
-    first = f"{name}  {image.width}x{image.height}  {len(image.data) / 1024:.0f} KB"
+    first = f"{name}  {image.width}x{image.height}  {len(image.data) / 1024:.0f} KiB"
     told = job.images.get(name)
     if told is None:
         return first, image.format

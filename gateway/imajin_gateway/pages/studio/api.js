@@ -57,4 +57,4 @@ export function reveal(section) {
   section.scrollIntoView({ block: "start" });
 }
 
-export const kilobytes = (bytes) => `${(bytes / 1024).toFixed(bytes < 10240 ? 1 : 0)} KB`;
+export const kibibytes = (bytes) => `${(bytes / 1024).toFixed(bytes < 10240 ? 1 : 0)} KiB`;

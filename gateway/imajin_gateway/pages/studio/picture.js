@@ -1,6 +1,6 @@
 /** One picture that is worked on: edited, made files of, asked where it comes from. */
 
-import { $, ask, events, kilobytes, make, show } from "./api.js";
+import { $, ask, events, kibibytes, make, show } from "./api.js";
 import { blank, painted } from "./mask.js";
 import { phase } from "./phases.js";
 
@@ -27,7 +27,7 @@ export async function workOn(blob, name) {
   picture = { blob, name, url };
   $("original").src = url;
   blank(image.naturalWidth, image.naturalHeight);
-  $("about").textContent = `${name}, ${image.naturalWidth}×${image.naturalHeight}, ${kilobytes(blob.size)}.`;
+  $("about").textContent = `${name}, ${image.naturalWidth}×${image.naturalHeight}, ${kibibytes(blob.size)}.`;
   $("work-said").textContent = "";
   $("made").replaceChildren();
   show($("picture"));
@@ -68,7 +68,7 @@ function addMade(name, image) {
   const bytes = Uint8Array.from(atob(image.imageData), (letter) => letter.charCodeAt(0));
   const blob = new Blob([bytes], { type: `image/${image.format}` }), url = URL.createObjectURL(blob);
   const file = image.fileName || `${name}.${image.format}`;
-  const facts = ` ${image.width}×${image.height} · ${image.format} · ${kilobytes(bytes.length)} `;
+  const facts = ` ${image.width}×${image.height} · ${image.format} · ${kibibytes(bytes.length)} `;
   const go = make("button", { type: "button", className: "link", textContent: "work on it", onclick: () => workOn(blob, file).catch((error) => show($("picture"), error)) });
   $("made").append(make("figure", {}, make("img", { src: url, alt: name, width: image.width, height: image.height }), make("figcaption", {}, make("b", { textContent: name }), facts, make("a", { href: url, download: file, textContent: "save" }), " ", go)));
 }

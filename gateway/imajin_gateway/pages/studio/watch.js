@@ -1,6 +1,6 @@
 /** A job as it happens: the one that the address names. */
 
-import { $, ask, kilobytes, make, reveal, show } from "./api.js";
+import { $, ask, kibibytes, make, reveal, show } from "./api.js";
 import { takeOver } from "./draw.js";
 import { recent } from "./jobs.js";
 import { phase } from "./phases.js";
@@ -55,7 +55,7 @@ function lost(error) {
 
 function addImage(name, image) {
   if (!image.url || $("images").querySelector(`[data-name="${CSS.escape(name)}"]`)) return;
-  const facts = `${image.width}×${image.height} · ${image.format ?? ""} · ${kilobytes(image.bytes)}` + (image.upscale > 1 ? ` · enlarged ${image.upscale.toFixed(1)}×` : "");
+  const facts = `${image.width}×${image.height} · ${image.format ?? ""} · ${kibibytes(image.bytes)}` + (image.upscale > 1 ? ` · enlarged ${image.upscale.toFixed(1)}×` : "");
   const file = `${name}.${image.format ?? "bin"}`;
   const link = make("a", { href: image.url, target: "_blank" }, make("img", { src: image.url, alt: name, width: image.width, height: image.height }));
   const work = make("button", { type: "button", className: "link", textContent: "work on it", onclick: () => workOnUrl(image.url, file) });

@@ -129,6 +129,31 @@ async def test_an_answer_that_is_longer_than_the_grace_goes_on_when_the_card_is_
     assert result.engine.completion_tokens == whole.engine.completion_tokens
 
 
+async def test_an_answer_comes_to_its_end_where_the_card_is_asked_back_again_and_again(start_prompt: Any) -> None:
+    async with (
+        card(grace_seconds=1, ageing_seconds=0.01) as (address, client),
+        start_prompt(addresses=Addresses(vram=address)) as server,
+    ):
+        whole = await server.stub.AnalyzeContext(ask(2))
+        turn = asyncio.Event()
+
+        async def contend() -> None:
+            while True:
+                async with await client.acquire(CARD, holder="important", priority=90):
+                    turn.set()
+
+        call, events = await begun(server.stub)
+        contending = asyncio.create_task(contend())
+        events += [event async for event in call]
+        # It left the card in the middle, and was not asked again.
+        assert turn.is_set()
+        assert told(events) == (whole.reasoning, list(whole.prompts))
+        turn.clear()
+        await turn.wait()
+        assert not server.engine.loaded
+        contending.cancel()
+
+
 async def test_an_interrupted_answer_is_cancelled_at_once(start_prompt: Any) -> None:
     async with (
         card(grace_seconds=1) as (address, client),

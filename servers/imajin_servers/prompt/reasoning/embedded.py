@@ -136,13 +136,16 @@ class EmbeddedEngine:
 
     async def carry_out(self, order: Order) -> None:
         """Waits for the turn and the lease and writes, again where the lease was asked back; whatever happens is told to `order`."""
+        interrupted = False
         try:
             async with self.turns:
                 while not (order.ended or order.stop.is_set()):
-                    async with self.residency.use():
+                    # It begins anew: who is asked back again and again would never come to an end.
+                    async with self.residency.use(firm=interrupted):
                         order.begun = True
                         await order.loop.run_in_executor(self.thread, self.run, order)
                         order.begun = False
+                    interrupted = True
             # Only a closed engine stops one that still listens.
             if not order.ended:
                 order.end(Draining("the server is shutting down"))

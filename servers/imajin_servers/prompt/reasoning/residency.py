@@ -59,6 +59,8 @@ class Residency:
         self.holder = holder
         self.room = room
         self.leases: list[HeldLease] = []
+        self.firm = False
+        """Whether the leases can't be asked back for others; they are given back as soon as nobody uses the model."""
         self.warden: asyncio.Task[None] | None = None
         self.warned = False
         self.users = 0
@@ -70,11 +72,16 @@ class Residency:
         self.door = asyncio.Lock()
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[None]:
-        """The model may be in memory inside of this. Waits for the lease; raises what acquiring one raises."""
+    async def use(self, *, firm: bool = False) -> AsyncIterator[None]:
+        """The model may be in memory inside of this. Waits for the lease; raises what acquiring one raises.
+
+        A lease that is taken for a `firm` use is not asked back for others before the use is over; for uses that come to an end.
+        """
         async with self.door:
+            if self.firm and not self.users:
+                await self.depart(self.leases)
             if not self.leases and self.terms is not None:
-                await self.acquire(self.terms)
+                await self.acquire(self.terms, firm=firm)
             self.users += 1
             self.unused.clear()
             self.tell_idle()
@@ -91,7 +98,7 @@ class Residency:
         for lease in self.leases:
             lease.report_idle(not self.users)
 
-    async def acquire(self, terms: LeaseTerms) -> None:
+    async def acquire(self, terms: LeaseTerms, *, firm: bool) -> None:
         """Takes the leases; goes on without where no vram server answers, and none ever did."""
         leases: list[HeldLease] = []
         try:
@@ -100,7 +107,7 @@ class Residency:
                     amount,
                     holder=self.holder,
                     priority=terms.priority,
-                    preemptible=True,
+                    preemptible=not firm,
                     device_id=device_id,
                     max_wait=terms.max_wait,
                 )
@@ -115,20 +122,23 @@ class Residency:
                 log.warning("no vram server answers: the language model runs without a lease", holder=self.holder)
             self.warned = True
             return
-        self.leases = leases
+        self.leases, self.firm = leases, firm
         self.warden = asyncio.create_task(self.watch(leases))
 
     async def watch(self, leases: list[HeldLease]) -> None:
-        """Waits until a lease is asked back or lost, then sees the model out."""
+        """Waits until a lease is asked back or lost, or a firm use is over, then sees the model out."""
         # It outlives the call that the lease was taken for.
         structlog.contextvars.unbind_contextvars("request_id", "method")
-        ends = [asyncio.create_task(event.wait()) for lease in leases for event in (lease.revoked, lease.lost)]
+        events = [event for lease in leases for event in (lease.revoked, lease.lost)]
+        if self.firm:
+            events.append(self.unused)
+        ends = [asyncio.create_task(event.wait()) for event in events]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for end in ends:
                 end.cancel()
-        why = " ".join(lease.revoke_reason or lease.why_lost for lease in leases).strip()
+        why = " ".join(lease.revoke_reason or lease.why_lost for lease in leases).strip() or "its turn is over"
         log.info("the language model leaves the card", holder=self.holder, reason=why)
         async with self.door:
             lost = any(lease.lost.is_set() for lease in leases)
@@ -156,6 +166,9 @@ class Residency:
 
     async def depart(self, leases: list[HeldLease]) -> None:
         """Frees the memory and gives the leases back, even where freeing fails: the vram server grants no more than the driver shows as free."""
+        self.firm = False
+        if self.warden is not None and self.warden is not asyncio.current_task():
+            self.warden.cancel()
         try:
             await self.leave()
         finally:

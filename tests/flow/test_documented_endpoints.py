@@ -38,6 +38,16 @@ def ended(http: httpx.Client, job_id: str) -> dict[str, Any]:
     return body
 
 
+def known_as_made(http: httpx.Client, image_data: str) -> None:
+    """A model made the image, and says so in both ways: in its manifest, and in its pixels where it is large enough for that."""
+    found = http.post("/verify", json={"imageData": image_data}).json()
+    assert (found["verdict"], found["manifest"]["state"]) == ("generated", "trusted")
+    assert found["manifest"]["model"] == "embedded"
+    if min(found["width"], found["height"]) >= 160:
+        assert found["mark"]["found"]
+        assert found["mark"]["contentId"] == found["manifest"]["contentId"]
+
+
 @pytest.fixture(scope="module")
 def source() -> str:
     """A small landscape picture as base64 PNG."""
@@ -76,9 +86,11 @@ def test_generate_processes_unless_told_not_to(http: httpx.Client) -> None:
     body = http.post("/generate", json={"prompt": PROMPT, "steps": STEPS}).json()
     assert body["format"] == "webp"
     picture(body)
+    known_as_made(http, body["imageData"])
     assert body["derivatives"]
     for derivative in body["derivatives"]:
         picture(derivative)
+        known_as_made(http, derivative["imageData"])
 
 
 def test_generate_takes_both_cases_and_finishes(http: httpx.Client) -> None:
@@ -266,6 +278,7 @@ def test_batch_sizes(http: httpx.Client) -> None:
         assert raw.headers["content-type"] == f"image/{image['format']}"
         assert image["base"] in {base["name"] for base in job["bases"]}
         assert 0 <= image["focalPoint"]["x"] <= 1
+        known_as_made(http, image["imageData"])
     urls = http.get(f"/jobs/{job_id}?images=urls").json()
     assert not any(image.get("imageData") for image in urls["images"].values())
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from imajin_servers.processing.crop import CHEEK_ROOM, HEAD_ROOM, Box, plan
+from imajin_servers.processing.crop import CHEEK_ROOM, EYE_LINE, HEAD_ROOM, TRIM, Box, plan
 from imajin_servers.runtime.errors import InvalidArgument
 
 SIDES = st.integers(1, 16_383)
@@ -137,3 +137,58 @@ def test_without_faces_the_focal_point_is_in_the_middle_where_the_image_is_wide_
 def test_a_focal_point_at_the_edge_moves_the_cut_to_the_edge() -> None:
     assert plan((2000, 1000), (1, 1), (2000, 500)).box == Box(1000, 0, 1000, 1000)
     assert plan((2000, 1000), (1, 1), (0, 500)).box == Box(0, 0, 1000, 1000)
+
+
+def test_a_face_has_its_middle_a_little_above_that_of_an_upright_cut() -> None:
+    cut = plan((1000, 4000), (1, 1), (500, 2000), [Box(450, 1950, 100, 100)]).box
+    assert (2000 - cut.top) / cut.height == pytest.approx(EYE_LINE)
+    beside = plan((4000, 1000), (1, 1), (2000, 500), [Box(1950, 450, 100, 100)]).box
+    assert (2000 - beside.left) / beside.width == pytest.approx(0.5)
+
+
+def test_company_loses_a_little_at_its_edge_rather_than_being_left_out() -> None:
+    main, other = Box(0, 0, 400, 400), Box(620, 0, 400, 400)
+    nearly = plan((4000, 1000), (1, 1), (200, 500), [main, other]).box
+    assert nearly.left == 0
+    # The second face needs 1020 of 1000 pixels: cut by 20, less than TRIM of its width, it is in.
+    assert 1020 - TRIM * 400 < nearly.right < 1020
+    outside = Box(700, 0, 400, 400)
+    left_out = plan((4000, 1000), (1, 1), (200, 500), [main, outside]).box
+    assert (left_out.left, left_out.right) == (0, 1000)
+    middle = plan((4000, 1000), (1, 1), (2200, 500), [Box(2000, 0, 400, 400), Box(2700, 0, 400, 400)]).box
+    assert middle.center[0] == pytest.approx(2200)
+
+
+def test_the_most_important_face_is_never_trimmed() -> None:
+    main, other = Box(1000, 0, 500, 400), Box(1520, 0, 500, 400)
+    cut = plan((4000, 1000), (1, 1), (1250, 500), [main, other]).box
+    assert cut.left <= 1000
+    assert cut.right >= 1500
+
+
+def test_room_that_does_not_suffice_is_shared_between_the_sides_as_they_want_it() -> None:
+    # 1000 pixels for a face of 900: of 450 above and 135 below, the 100 that are left give 77 and 23.
+    cut = plan((1000, 4000), (1, 1), (500, 2000), [Box(450, 1550, 100, 900)]).box
+    assert 1550 - cut.top == pytest.approx(100 * HEAD_ROOM / (HEAD_ROOM + CHEEK_ROOM))
+
+
+def test_a_face_has_room_on_both_sides_where_there_is_room() -> None:
+    cut = plan((4000, 1000), (1, 1), (1500, 500), [Box(1450, 0, 800, 1000)]).box
+    assert cut.left <= 1450 - CHEEK_ROOM / 2 * 800
+    assert cut.right >= 2250 + CHEEK_ROOM / 2 * 800
+
+
+def test_a_cut_smaller_than_a_subject_lies_within_it_and_as_near_to_its_focal_point_as_that_allows() -> None:
+    subject = Box(1000, 0, 1500, 1000)
+    for focal, left in ((1010, 1000), (1700, 1200), (2490, 1500)):
+        cut = plan((4000, 1000), (1, 1), (focal, 500), (), subjects=[subject]).box
+        assert (cut.left, cut.right) == pytest.approx((left, left + 1000))
+
+
+def test_what_goes_beyond_the_image_asks_for_no_room_there() -> None:
+    cut = plan((4000, 1000), (1, 1), (50, 500), [Box(-200, 0, 300, 400)]).box
+    assert cut.left == 0
+
+
+def test_a_size_that_needs_exactly_the_limit_is_made() -> None:
+    assert plan((100, 100), (800, 800), (50, 50), max_upscale=8).upscale == pytest.approx(8)

@@ -118,6 +118,11 @@ def test_every_built_in_size_can_be_made(bases: list[tuple[int, int]], max_upsca
     assert len(planned(list(SIZES), bases, max_upscale).crops) == len(SIZES)
 
 
+def test_the_canvas_that_bases_share_is_what_all_of_them_fit_into() -> None:
+    assert planned(["hero", "sidebar"], SDXL, 2.0).canvas == (1216, 1216)
+    assert planned(["hero"], SDXL, 2.0).canvas == (1216, 832)
+
+
 def test_upscaling_beyond_the_limit_says_what_would_fit() -> None:
     with pytest.raises(InvalidArgument, match=r"hero.*enlarged 10.00 times.*limit is 4.*768x432") as refused:
         plan([WantedSize("hero", 1920, 1080)], named_bases([(192, 120)]), 4.0, 0.55)

@@ -5,12 +5,22 @@ from imajin.common.v1 import image_pb2 as _image_pb2
 from imajin.common.v1 import model_pb2 as _model_pb2
 from imajin.common.v1 import progress_pb2 as _progress_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class EditArea(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EDIT_AREA_UNSPECIFIED: _ClassVar[EditArea]
+    EDIT_AREA_IMAGE: _ClassVar[EditArea]
+    EDIT_AREA_MASK: _ClassVar[EditArea]
+EDIT_AREA_UNSPECIFIED: EditArea
+EDIT_AREA_IMAGE: EditArea
+EDIT_AREA_MASK: EditArea
 
 class GenerateRequest(_message.Message):
     __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "scheduler", "loras", "noise_canvas")
@@ -71,7 +81,7 @@ class EditRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[EditSpec, _Mapping]] = ..., chunk: _Optional[_Union[_image_pb2.ImageChunk, _Mapping]] = ...) -> None: ...
 
 class EditSpec(_message.Message):
-    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "scheduler", "loras", "noise_canvas", "image_data", "mask_data", "strength")
+    __slots__ = ("prompt", "negative_prompt", "model", "style", "width", "height", "steps", "guidance_scale", "seed", "format", "text_overlay", "watermark", "preview_interval", "priority", "scheduler", "loras", "noise_canvas", "image_data", "mask_data", "strength", "area", "mask_padding")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +102,8 @@ class EditSpec(_message.Message):
     IMAGE_DATA_FIELD_NUMBER: _ClassVar[int]
     MASK_DATA_FIELD_NUMBER: _ClassVar[int]
     STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    MASK_PADDING_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     negative_prompt: str
     model: str
@@ -112,7 +124,9 @@ class EditSpec(_message.Message):
     image_data: bytes
     mask_data: bytes
     strength: float
-    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ..., noise_canvas: _Optional[_Union[_image_pb2.Size, _Mapping]] = ..., image_data: _Optional[bytes] = ..., mask_data: _Optional[bytes] = ..., strength: _Optional[float] = ...) -> None: ...
+    area: EditArea
+    mask_padding: int
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., model: _Optional[str] = ..., style: _Optional[_Union[_model_pb2.ModelStyle, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., format: _Optional[_Union[_image_pb2.ImageFormat, str]] = ..., text_overlay: _Optional[_Union[_finishing_pb2.TextOverlay, _Mapping]] = ..., watermark: _Optional[_Union[_finishing_pb2.Watermark, _Mapping]] = ..., preview_interval: _Optional[int] = ..., priority: _Optional[int] = ..., scheduler: _Optional[_Union[_drawing_pb2.Scheduler, str]] = ..., loras: _Optional[_Iterable[_Union[_drawing_pb2.LoraWeight, _Mapping]]] = ..., noise_canvas: _Optional[_Union[_image_pb2.Size, _Mapping]] = ..., image_data: _Optional[bytes] = ..., mask_data: _Optional[bytes] = ..., strength: _Optional[float] = ..., area: _Optional[_Union[EditArea, str]] = ..., mask_padding: _Optional[int] = ...) -> None: ...
 
 class EditResponse(_message.Message):
     __slots__ = ("progress", "preview", "chunk", "result")

@@ -222,5 +222,5 @@ def engines() -> Iterator[Check]:
         "note",
         "small models that show the whole flow on a CPU; their pictures and prompts are not for a page",
         'GPU: [[diffusion.models]] names any diffusers model, [prompt] engine = "vllm" or "openai" a real language '
-        "model, both in imajin.toml; docs/ has the settings",
+        "model, both in imajin.toml; docs/gpu.md shows how",
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image, ImageCms, ImageDraw, ImageOps
 from imajin_servers.processing.encode import Recipe, encode
 from imajin_servers.processing.resize import resize
 from imajin_servers.processing.settings import Encoders
+from imajin_servers.runtime.decoding.containers.png import SIGNATURE, chunk
 from imajin_servers.runtime.decoding.decode import decode, inspect
 from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.errors import ImageInvalid
@@ -112,11 +115,6 @@ def test_a_png_with_a_damaged_piece_is_refused(astronaut: Image.Image) -> None:
 
 
 def test_sixteen_bit_colour_is_narrowed(photographs: object) -> None:
-    import struct
-    import zlib
-
-    from imajin_servers.runtime.decoding.containers.png import SIGNATURE, chunk
-
     row = b"\0" + struct.pack(">HHH", 0xE6FF, 0x7800, 0x2800) * 40
     data = (
         SIGNATURE
@@ -171,6 +169,41 @@ def test_an_alpha_channel_outlives_the_profile() -> None:
 )
 def test_a_profile_that_makes_no_sense_is_ignored(profile: bytes) -> None:
     assert near(centre(opened(file_of(plain("RGB", ORANGE), "PNG", icc_profile=profile))), ORANGE)
+
+
+def png_stating(value: int, *more: tuple[bytes, bytes], colour: int = 2) -> bytes:
+    """A PNG of samples of 128 and 255 that states a gamma of `value` hundred-thousandths."""
+    pixel = bytes([128, 255, 0]) if colour == 2 else bytes([128, 255, 0, 128])
+    stated = [(b"gAMA", struct.pack(">I", value)), *more]
+    return (
+        SIGNATURE
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, colour, 0, 0, 0))
+        + b"".join(chunk(kind, payload) for kind, payload in stated)
+        + chunk(b"IDAT", zlib.compress((b"\0" + pixel * 40) * 30))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    # sRGB's own curve says what half of the light is: 188; 1.8 was that of old Macintoshes.
+    [(100_000, 188), (55_556, 146), (45_455, 128), (45_000, 128)],
+)
+def test_a_gamma_that_a_png_states_is_applied(value: int, shown: int) -> None:
+    assert centre(opened(png_stating(value))) == (shown, 255, 0)
+    assert centre(opened(png_stating(value, colour=6))) == (shown, 255, 0, 128)
+
+
+@pytest.mark.parametrize("value", [0, 1, 1_000_000, 2**31 - 1])
+def test_a_gamma_that_makes_no_sense_is_ignored(value: int) -> None:
+    assert centre(opened(png_stating(value))) == (128, 255, 0)
+
+
+def test_a_profile_and_an_srgb_chunk_say_more_than_a_gamma() -> None:
+    assert centre(opened(png_stating(100_000, (b"sRGB", b"\0")))) == (128, 255, 0)
+    profile = b"swapped\0\0" + zlib.compress(swapped_profile())
+    red, green, _ = centre(opened(png_stating(100_000, (b"iCCP", profile))))
+    assert red > 240 > green
 
 
 def centroid(image: Image.Image) -> tuple[float, float]:

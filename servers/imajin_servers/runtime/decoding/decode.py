@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from imajin.common.v1 import image_pb2
 from imajin_servers.runtime import images
-from imajin_servers.runtime.decoding import wuffs
+from imajin_servers.runtime.decoding import gamma, wuffs
 from imajin_servers.runtime.decoding.containers import TAKEN, FileFormat, Header, sniff
 from imajin_servers.runtime.decoding.containers.manifests import manifest_bytes
 from imajin_servers.runtime.decoding.limits import Limits
@@ -100,13 +100,16 @@ def decode(source: Source) -> Image.Image:
         if image.size != (header.width, header.height) and image.size != header.upright:
             raise ImageInvalid("the image's pixels differ in size from what its file says")
         icc = image.info.get("icc_profile")
+        power = None
         if header.format == "png":
+            power = gamma.stated(image.info)
             image = wuffs.pixels(source.clean, image) or image
         image.load()
         # AVIF turns are boxes that Pillow reports as EXIF; for the rest our own reader has the turn.
         turn = image.getexif().get(ORIENTATION, 1) if header.format == "avif" else header.orientation
         upright = image.transpose(TURNS[turn]) if turn in TURNS else image
-        return to_srgb(upright, icc)
+        picture = to_srgb(upright, icc)
+        return picture if power is None else gamma.to_srgb(picture, power)
     except (ImageInvalid, MemoryError):
         raise
     except Exception as error:

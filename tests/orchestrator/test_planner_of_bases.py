@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from imajin_servers.orchestrator.sizes.named import WantedSize, wanted
 from imajin_servers.orchestrator.sizes.planning import Base, Plan, named_bases, plan
+from imajin_servers.orchestrator.sizes.planning import crop as cut
 from imajin_servers.runtime.errors import ImajinError, InvalidArgument, NotFound
 from imajin_servers.runtime.sizes import SIZES
 
@@ -57,6 +58,8 @@ def test_plans_are_complete_within_the_limits_and_minimal(
     for crop in made.crops:
         assert fits(crop.size, crop.base, max_upscale, min_kept)
         assert 0 < crop.kept <= 1
+        others = [cut(crop.size, base) for base in made.bases if fits(crop.size, base, max_upscale, min_kept)]
+        assert crop.kept == pytest.approx(max(other.kept for other in others))
     tight = fewest(requested, bases, max_upscale * (1 - 1e-6), min(min_kept * (1 + 1e-6), 1))
     loose = fewest(requested, bases, max_upscale * (1 + 1e-6), min_kept * (1 - 1e-6))
     assert loose is not None
@@ -100,6 +103,12 @@ def test_of_equally_few_bases_the_ones_that_keep_most(
     assert sum(crop.kept for crop in made.crops) == pytest.approx(max(kept))
 
 
+def test_of_bases_that_keep_as_much_the_one_that_is_enlarged_least() -> None:
+    landscapes, portrait = [(600, 400), (1200, 800), (900, 600)], (400, 600)
+    made = plan(named([(1500, 1000), (300, 450)]), named_bases([*landscapes, portrait]), 4.0, 0.5)
+    assert [(base.width, base.height) for base in made.bases] == [(1200, 800), portrait]
+
+
 def planned(names: list[str], bases: list[tuple[int, int]], max_upscale: float) -> Plan:
     return plan(wanted(names, SIZES), named_bases(bases), max_upscale, 0.55)
 
@@ -129,6 +138,8 @@ def test_upscaling_beyond_the_limit_says_what_would_fit() -> None:
     assert refused.value.metadata["largest"] == "768x432"
     assert [violation.field for violation in refused.value.violations] == ["sizes"]
     plan([WantedSize("hero", 768, 432)], named_bases([(192, 120)]), 4.0, 0.55)
+    with pytest.raises(InvalidArgument, match=r"from the landscape-256x160 base of 256x160.*1024x576"):
+        plan([WantedSize("hero", 1920, 1080)], named_bases([(192, 120), (256, 160)]), 4.0, 0.55)
 
 
 def test_a_shape_that_loses_too_much_says_which_shapes_fit() -> None:

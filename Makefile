@@ -46,7 +46,7 @@ generate: $(VENV)/installed-dev ## Writes generated/ and docs/api/ from the cont
 	$(BIN)/python docs/settings.py
 
 bench: $(VENV)/installed-dev ## Runs the measurements that need no download into bench/results/.
-	@for script in transport rest_overhead suite_overhead classifier engine overlap cancels bases model_switch processing quality credentials; do \
+	@for script in transport rest_overhead suite_overhead classifier engine overlap cancels bases model_switch processing resampling quality credentials; do \
 		echo "bench/$$script.py"; $(BIN)/python bench/$$script.py || exit 1; done
 
 gpu: ## Checks and times the engine on a CUDA card; needs torch and diffusers there.

@@ -65,6 +65,15 @@ class Found:
     search: float
 
 
+def photographs() -> list[Image.Image]:
+    """Those of the scikit-image wheel, in RGB."""
+    spec = importlib.util.find_spec("skimage")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "data"
+    return [Image.open(folder / name).convert("RGB") for name in PHOTOGRAPHS]
+
+
 def found(image: Image.Image, way: Way, target: float) -> Found:
     """Searches, then encodes once more for the time."""
     megapixels = image.width * image.height / 1e6
@@ -92,11 +101,7 @@ def scoring(images: list[Image.Image]) -> tuple[float, float]:
 
 def main() -> None:
     """Runs everything and writes the table."""
-    spec = importlib.util.find_spec("skimage")
-    assert spec is not None
-    assert spec.origin is not None
-    folder = Path(spec.origin).parent / "data"
-    images = [Image.open(folder / name).convert("RGB") for name in PHOTOGRAPHS]
+    images = photographs()
     for image in images:
         image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     table: list[list[Cell]] = []

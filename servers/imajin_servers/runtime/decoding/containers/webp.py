@@ -9,7 +9,7 @@ from imajin_servers.runtime.decoding.containers import orientation
 from imajin_servers.runtime.decoding.containers.header import MAX_BLOCKS, Header, Stripped
 from imajin_servers.runtime.errors import ImageInvalid
 
-ANIMATION, XMP_FLAG, EXIF_FLAG = 0x02, 0x04, 0x08
+XMP_FLAG, EXIF_FLAG = 0x04, 0x08
 KEPT = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"}
 NAMES = {b"EXIF": "exif", b"XMP ": "xmp", b"C2PA": "c2pa"}
 

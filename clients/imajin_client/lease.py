@@ -56,7 +56,6 @@ class AsyncLease:
     def __init__(self, wire: Wire, ask: vram_lease_pb2.Acquire, on_waiting: OnWaiting | None = None) -> None:
         self._wire = wire
         self._on_waiting = on_waiting
-        self._ask = ask
         self.lease_id = ""
         self.fencing_token = 0
         """Grows with every grant. Work that is done under the lease carries it."""

@@ -31,6 +31,7 @@ async def test_process_without_operations_optimizes_converts_and_makes_derivativ
     assert result.size_bytes == len(answer.files[result.image_index])
     assert [variant.name for variant in result.variants] == ["optimize"]
     assert [item.name for item in result.derivatives] == ["content-320.webp"]
+    assert result.quality == 90
     assert result.variants[0].size_bytes < result.size_bytes
     assert result.metadata.format == PNG
     assert result.metadata.size_bytes == len(photo_png)

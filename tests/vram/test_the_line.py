@@ -96,6 +96,17 @@ def test_a_preemptible_one_may_use_room_that_is_kept_for_another() -> None:
     assert bigger.held
 
 
+def test_a_preemptible_one_of_equal_priority_keeps_out_of_room_that_is_kept_for_another() -> None:
+    bench = Bench(10)
+    holder = bench.ask(6)
+    big = bench.ask(8, priority=50)
+    small = bench.ask(2, priority=50, preemptible=True)
+    assert not small.held
+    bench.ledger.release(holder)
+    assert big.held
+    assert small.held
+
+
 def test_a_blocked_claim_keeps_one_card_alone() -> None:
     bench = Bench(10, 10)
     bench.ask(6, device_id="card-0")
@@ -205,6 +216,16 @@ def test_idle_ones_go_before_a_busy_one_of_low_priority() -> None:
     bench.ask(5, priority=50)
     assert bench.revoked() == [idle]
     assert busy.state is ClaimState.HELD
+
+
+def test_idle_ones_that_just_suffice_spare_a_busy_one_of_lower_priority() -> None:
+    bench = Bench(10)
+    busy = bench.ask(4, priority=10, preemptible=True)
+    idle = bench.rest(bench.ask(4, priority=20, preemptible=True))
+    bench.ask(2)
+    bench.ask(4, priority=60)
+    assert bench.revoked() == [idle]
+    assert busy.held
 
 
 def test_a_lease_is_not_revoked_for_another_of_its_group() -> None:

@@ -109,7 +109,7 @@ def test_a_process_says_it_in_one_line(tmp_path: Path) -> None:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
-    assert line.startswith(f"imajin orchestrator: {tmp_path} can't be used: ")
+    assert line.startswith(f"imajin orchestrator: {path} can't be used: ")
     assert line.endswith("set IMAJIN_ORCHESTRATOR_DATA_DIR")
 
 

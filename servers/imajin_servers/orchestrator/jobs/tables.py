@@ -16,6 +16,8 @@ from imajin_servers.orchestrator.jobs.schema import opened
 from imajin_servers.orchestrator.jobs.store import FINAL, JobPage, Submission, Work
 from imajin_servers.runtime.errors import InvalidArgument, NotFound, QueueFull, RequestIdReused
 
+DATABASE = "jobs.sqlite3"
+"""Name of the tables' file."""
 RETRY_SECONDS = 5.0
 PAGE_BYTES = 2 * 1024 * 1024
 """A page holds fewer jobs than asked for rather than more bytes than a message may have."""
@@ -29,7 +31,7 @@ class JobTables:
         self.retention_seconds = retention_seconds
         self.max_queued = max_queued
         self.results = Results(folder / "results")
-        self.db = opened(folder / "jobs.sqlite3", fresh=not any(self.results.files()))
+        self.db = opened(folder / DATABASE, fresh=not any(self.results.files()))
         self.rows = JobRows(self.db, now)
         self.results.keep_only({row[0] for row in self.db.execute("SELECT DISTINCT sha256 FROM images")})
 

@@ -17,7 +17,7 @@ from imajin.job.v1 import job_pb2
 from imajin_servers.orchestrator.clock import Clock
 from imajin_servers.orchestrator.jobs.schema import WrongTables
 from imajin_servers.orchestrator.jobs.store import JobPage, Submission, Work
-from imajin_servers.orchestrator.jobs.tables import JobTables
+from imajin_servers.orchestrator.jobs.tables import DATABASE, JobTables
 from imajin_servers.runtime.errors import StorageFull
 
 T = TypeVar("T")
@@ -73,7 +73,9 @@ class SqliteJobStore:
                 stack.enter_context(sole_user(folder))
                 thread = stack.enter_context(ThreadPoolExecutor(1, "jobs"))
                 tables = await loop.run_in_executor(thread, JobTables, folder, clock.now, retention_seconds, max_queued)
-            except (OSError, sqlite3.Error, WrongTables) as error:
+            except sqlite3.Error as error:
+                raise FolderRefused(f"{folder / DATABASE} can't be used: {error}") from error
+            except (OSError, WrongTables) as error:
                 raise FolderRefused(f"{folder} can't be used: {error}") from error
             stack.callback(thread.submit, tables.close)
             yield cls(tables, thread, changed)

@@ -123,9 +123,9 @@ def development(directory: Path, now: datetime) -> Path:
     Raises OSError.
     """
     folder = directory / DEVELOPMENT
-    if folder.is_dir():
-        return folder
     try:
+        if folder.is_dir():
+            return folder
         directory.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".new-", dir=directory))
     except OSError as error:

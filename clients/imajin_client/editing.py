@@ -13,6 +13,7 @@ from imajin_client.drawing import DrawOptions, fields
 from imajin_client.errors import InvalidArgument, Violation
 from imajin_client.generating import GenerateEvent, events, finished
 from imajin_client.images import Image, ImageSource, Upload, messages, stencil, upload
+from imajin_client.names import Area, value
 from imajin_client.progress import OnProgress
 
 MASK_BYTES = 1024 * 1024
@@ -28,6 +29,10 @@ class EditOptions(DrawOptions, total=False):
     """In pixels, 64 to 4096."""
     strength: float | None
     """How much of the image goes under in noise, above 0 to 1; 0.8 when absent, 1 with a mask."""
+    area: Area | None
+    """How much of the image is drawn for a mask; its surroundings when absent and the image is large for the model."""
+    mask_padding: int | None
+    """Pixels around the mask that are drawn with it, 0 to 1024; an eighth of its longer side when absent."""
 
 
 def spec(
@@ -38,6 +43,8 @@ def spec(
     height: int | None = None,
     preview_interval: int = 0,
     strength: float | None = None,
+    area: Area | None = None,
+    mask_padding: int | None = None,
     **options: Unpack[DrawOptions],
 ) -> diffusion_pb2.EditSpec:
     """The contract's message of a prompt, a mask and EditOptions. Raises InvalidArgument on a mask that is too long."""
@@ -48,6 +55,8 @@ def spec(
         height=height,
         preview_interval=preview_interval,
         strength=strength,
+        area=value(diffusion_pb2.EditArea, area, "area"),
+        mask_padding=mask_padding,
         **fields(**options),
     )
 

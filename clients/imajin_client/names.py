@@ -32,6 +32,8 @@ Scheduler = Literal[
     "lcm",
 ]
 """How the noise is taken away, step by step."""
+Area = Literal["image", "mask"]
+"""How much of an image is drawn to paint what a mask shows: all of it, or the mask's surroundings."""
 Operation = Literal["sanitize", "optimize", "convert-webp", "derivatives", "detect-focal-point", "clip-focal"]
 """What can be done with an image."""
 Anchor = Literal["top-left", "top", "top-right", "left", "center", "right", "bottom-left", "bottom", "bottom-right"]

@@ -123,12 +123,14 @@ def test_an_edit_takes_a_file_a_mask_and_the_rest(imajin: Imajin) -> None:
     Path("in.webp").write_bytes(PIXELS)
     Path("mask.png").write_bytes(b"a mask")
     wishes = ["--mask", "mask.png", "--strength", "0.5", "--seed", "7", "--scheduler", "euler-ancestral"]
+    wishes += ["--area", "mask", "--mask-padding", "0"]
     told = imajin("edit", "in.webp", "a panda", *wishes, "--lora", "ink", "--lora", "fur=0.5", "--previews", "way")
     assert "in-edited-7.webp" in told.stdout
     assert Path("in-edited-7.webp").read_bytes() == PIXELS
     assert Path("way/step-001.jpg").exists()
     spec = imajin.doubles.asked["Edit"][0][0].spec
     assert (spec.mask_data, spec.strength, spec.scheduler) == (b"a mask", 0.5, 6)
+    assert (spec.area, spec.HasField("mask_padding"), spec.mask_padding) == (2, True, 0)
     assert [(lora.name, lora.weight) for lora in spec.loras] == [("ink", 1.0), ("fur", 0.5)]
     assert imajin("edit", "-", "a panda", "-o", "-", stdin=SMALL).stdout_bytes == SMALL
     assert "stdin" in imajin("edit", "-", "-", status=2).stderr

@@ -13,7 +13,7 @@ from imajin_client.command import drawing, output
 from imajin_client.command.files import format_for, read_image
 from imajin_client.command.running import run
 from imajin_client.editing import EditOptions
-from imajin_client.names import Scheduler, Style
+from imajin_client.names import Area, Scheduler, Style
 
 
 def edit(
@@ -26,6 +26,10 @@ def edit(
     strength: Annotated[
         float | None, typer.Option(help="How much goes under in noise, above 0 to 1; 0.8 by default, 1 with a mask.")
     ] = None,
+    area: Annotated[
+        str, typer.Option(help="What is drawn for a mask: image or mask; what suits the model by default.")
+    ] = "",
+    mask_padding: Annotated[int | None, typer.Option(help="Pixels around the mask that are drawn with it.")] = None,
     negative: Annotated[str, typer.Option(help="What not to draw.")] = "",
     model: Annotated[str, typer.Option(help="Name of a model.")] = "",
     style: Annotated[str, typer.Option(help="photorealistic or anime, where no model is named.")] = "",
@@ -54,6 +58,8 @@ def edit(
         width=width,
         height=height,
         strength=strength,
+        area=cast("Area | None", area or None),
+        mask_padding=mask_padding,
         steps=steps,
         guidance_scale=guidance,
         seed=seed,

@@ -128,8 +128,7 @@ def decoded(pipeline: Stepwise, run: Run) -> Pixels:
     """The picture of a run that is done. Raises ContentRejected where the model ships a safety checker that says so."""
     pixels = pipeline.decode(run.latents, run.generator)
     if run.order.source is not None:
-        source = run.order.source.on_canvas(*pipeline.drawn_size(run.order))
-        pixels = source.around(pixels, pipeline.cell // 2)
+        pixels = run.order.source.finished(pixels, pipeline.cell // 2)
     if not pipeline.safe(pixels):
         raise ContentRejected(
             "the image was refused by the model's safety checker", metadata={"stage": "image", "category": "nsfw"}

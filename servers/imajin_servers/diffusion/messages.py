@@ -18,9 +18,10 @@ from imajin_servers.runtime.overlay import text_from_proto, watermark_from_proto
 
 def finish(request: Request, order: Order) -> Finish:
     """How the image is wanted."""
+    width, height = (order.width, order.height) if order.source is None else order.source.finished_size
     return Finish(
-        width=order.width,
-        height=order.height,
+        width=width,
+        height=height,
         origin=origin(order),
         format=Format[image_format_name(request.format)],
         text_overlay=text_from_proto(request.text_overlay) if request.HasField("text_overlay") else None,

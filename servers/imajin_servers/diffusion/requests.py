@@ -10,7 +10,8 @@ from imajin.diffusion.v1 import diffusion_pb2
 from imajin_servers.diffusion.models.registry import Registry
 from imajin_servers.diffusion.orders import LoraWeight, Order
 from imajin_servers.diffusion.settings import ModelEntry
-from imajin_servers.diffusion.uploads import LARGEST_SIDE, SMALLEST_SIDE, Wish
+from imajin_servers.diffusion.surroundings import Lens
+from imajin_servers.diffusion.uploads import LARGEST_SIDE, SMALLEST_SIDE, Area, Wish
 from imajin_servers.runtime.errors import InvalidArgument, Violation
 
 Request = diffusion_pb2.GenerateRequest | diffusion_pb2.EditSpec
@@ -46,17 +47,32 @@ def order(request: Request, registry: Registry, drawn: tuple[int, int] | None = 
 def check_edit(spec: diffusion_pb2.EditSpec, registry: Registry) -> None:
     """Raises what is wrong with `spec` whatever picture comes with it: ModelNotFound, NotFound, InvalidArgument."""
     order(spec, registry, (SMALLEST_SIDE, SMALLEST_SIDE))
+    area(spec)
 
 
-def edit(spec: diffusion_pb2.EditSpec) -> Wish:
-    """What `spec` asks of its picture."""
+def edit(spec: diffusion_pb2.EditSpec, registry: Registry) -> Wish:
+    """What `spec` asks of its picture. Raises ModelNotFound."""
+    model = registry.find(spec.model, style_name(spec.style))
     return Wish(
         width=spec.width if spec.HasField("width") else None,
         height=spec.height if spec.HasField("height") else None,
         # As it was written: a float of the wire has 24 bits, and 0.7 of 10 steps are 7.
         strength=round(spec.strength, 6) if spec.HasField("strength") else 1.0 if spec.mask_data else 0.8,
         mask=spec.mask_data,
+        area=area(spec),
+        padding=spec.mask_padding if spec.HasField("mask_padding") else None,
+        lens=Lens(model.base_sizes, model.max_upscale),
     )
+
+
+def area(spec: diffusion_pb2.EditSpec) -> Area:
+    """How much of a picture is drawn for its mask. Raises InvalidArgument."""
+    canvas = spec.HasField("noise_canvas")
+    if spec.area == diffusion_pb2.EDIT_AREA_MASK and canvas:
+        raise InvalidArgument.field("noise_canvas", "is for all of an image, and only a mask's surroundings are drawn")
+    if spec.area == diffusion_pb2.EDIT_AREA_IMAGE or canvas:
+        return "image"
+    return "mask" if spec.area == diffusion_pb2.EDIT_AREA_MASK else "auto"
 
 
 def style_name(value: int) -> str:

@@ -57,7 +57,7 @@ class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
             spec, image = upload.spec, upload.image
             # The file is held by this alone, and not for as long as the drawing takes.
             del upload
-            source = await self.uploads.source(edit(spec), image)
+            source = await self.uploads.source(edit(spec, self.registry), image)
             del image
             spec.ClearField("image_data")
             reserve.keep(source.bytes)

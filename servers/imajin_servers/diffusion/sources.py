@@ -47,6 +47,11 @@ class Source:
         return self.pixels.shape[1], self.pixels.shape[0]
 
     @property
+    def finished_size(self) -> tuple[int, int]:
+        """Width and height of what is made of it, in pixels."""
+        return self.size
+
+    @property
     def bytes(self) -> int:
         """What it takes in memory."""
         return self.pixels.nbytes + (0 if self.mask is None else self.mask.nbytes)
@@ -74,6 +79,11 @@ class Source:
         share = feathered(self.mask, seam)[:, :, None].astype(np.uint16)
         mixed = (painted * share + self.pixels * (255 - share) + 127) // 255
         return mixed.astype(np.uint8)
+
+    def finished(self, painted: Pixels, seam: int) -> Pixels:
+        """What is made of it: `painted`, drawn on a canvas, in its own picture as in `around`."""
+        high, wide = painted.shape[:2]
+        return self.on_canvas(wide, high).around(painted, seam)
 
 
 def prepared(image: Image.Image, strength: float, mask: Image.Image | None, width: int, height: int) -> Source:

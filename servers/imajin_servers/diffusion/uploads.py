@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from PIL import Image
 
 from imajin.common.v1 import image_pb2
 from imajin_servers.diffusion.settings import UploadSettings
 from imajin_servers.diffusion.sources import Source, prepared
+from imajin_servers.diffusion.surroundings import Lens, Part
 from imajin_servers.runtime import images
 from imajin_servers.runtime.decoding.containers import FileFormat
 from imajin_servers.runtime.decoding.decode import decode, looked_at
@@ -19,9 +21,11 @@ from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.errors import ImageInvalid, ImageTooLarge, InvalidArgument, QueueFull, Violation
 from imajin_servers.runtime.uploads import Bounds
 
+Area = Literal["auto", "image", "mask"]
 SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
 FORMATS: tuple[FileFormat, ...] = ("png", "jpeg", "webp", "avif")
 """What a picture or a mask may be a file of: no GIF, whose few colours make a poor beginning."""
+UNKNOWN = Lens((), 1.0)
 READERS = 2
 """Pictures that are decoded at a time: each takes several times its pixels."""
 
@@ -34,6 +38,12 @@ class Wish:
     height: int | None
     strength: float
     mask: bytes = b""
+    area: Area = "auto"
+    """How much of it is drawn for the mask: all of the image, the mask's surroundings, or what suits the model."""
+    padding: int | None = None
+    """Pixels around the mask that are drawn with it; in proportion to it when None."""
+    lens: Lens = UNKNOWN
+    """What the model was made for."""
 
 
 class Reserve:
@@ -93,7 +103,15 @@ def ready(wish: Wish, upload: Callable[[], images.Image], limits: Limits) -> Sou
     """The source, decoded. Blocking."""
     image = picture(upload(), limits)
     mask = masked(wish.mask, limits) if wish.mask else None
-    return prepared(image, wish.strength, mask, *size(wish, image))
+    source = prepared(image, wish.strength, mask, *size(wish, image))
+    if (
+        source.mask is None
+        or wish.area == "image"
+        or (wish.area == "auto" and not wish.lens.too_small_for(source.size))
+    ):
+        return source
+    view = wish.lens.view(source.mask, wish.padding)
+    return source if view is None else Part(source, *view)
 
 
 def masked(data: bytes, limits: Limits) -> Image.Image:

@@ -39,6 +39,7 @@ class Strays:
     def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
         self.kept: list[tuple[Any, Any]] = []
         """Each storage, which is empty, and its bytes on the host."""
+        storage: Any
         for storage in {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in tensors}.values():
             # On the host there is nothing to give way to, and what another library lent can't be resized.
             if storage.device.type != "cpu" and storage.nbytes() and storage.resizable():

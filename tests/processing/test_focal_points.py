@@ -16,7 +16,7 @@ from imajin_servers.processing.focal import litert, model
 from imajin_servers.processing.focal.faces import OVERLAP, Faces, NoFaces, face_finder, in_company, overlap, starts
 from imajin_servers.processing.focal.litert import LitertLooker
 from imajin_servers.processing.focal.locate import given as given_point
-from imajin_servers.processing.focal.locate import locate
+from imajin_servers.processing.focal.locate import group_center, locate, ranked
 from imajin_servers.processing.focal.point import Face, FaceFinder
 from imajin_servers.processing.focal.subject import whole_subject
 
@@ -72,6 +72,26 @@ def test_of_several_faces_the_larger_and_more_central_leads(finder: FaceFinder, 
     cut = plan(image.size, (400, 400), (focus.x * 1000, focus.y * 600), focus.boxes).box
     assert cut.left <= focus.boxes[0].left
     assert cut.right >= focus.boxes[0].right
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        # The corner costs a half, and no more.
+        pytest.param(Face(Box(0, 0, 90, 90), 0.9), Face(Box(475, 275, 50, 50), 0.9), id="larger"),
+        pytest.param(Face(Box(475, 275, 50, 50), 0.9), Face(Box(0, 0, 55, 55), 0.9), id="more-central"),
+        pytest.param(Face(Box(400, 300, 50, 50), 0.9), Face(Box(550, 250, 50, 50), 0.6), id="surer"),
+    ],
+)
+def test_a_face_leads_by_size_by_place_and_by_how_sure_it_is(first: Face, second: Face) -> None:
+    assert ranked([second, first], (1000, 600)) == [first, second]
+
+
+def test_the_centre_of_a_group_is_nearest_to_the_face_that_leads() -> None:
+    large, small = Face(Box(400, 200, 100, 100), 0.9), Face(Box(600, 200, 50, 50), 0.9)
+    x, y = group_center([large, small], (1000, 600))
+    assert large.box.center[0] < x < (large.box.center[0] + small.box.center[0]) / 2
+    assert small.box.center[1] < y < large.box.center[1]
 
 
 def test_two_faces_far_apart_do_not_draw_the_eye_to_the_gap_between_them(

@@ -6,6 +6,8 @@ import itertools
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imajin_servers.runtime.errors import GpuOutOfMemory
 from imajin_servers.vram.claims import Ask, Card, Claim, ClaimState, Moved, Revoked
@@ -402,3 +404,55 @@ def test_places_are_told_when_they_change() -> None:
     assert [(move.requested, move.position, move.available) for move in moves] == [(5, 1, 0), (4, 1, 0), (5, 2, 0)]
     bench.ledger.heartbeat(holder, 1)
     assert bench.ledger.take_events() == []
+
+
+SHAPES = st.lists(st.tuples(st.integers(1, 10), st.integers(0, 3)), max_size=7)
+
+
+@given(SHAPES, st.integers(1, 40))
+def test_the_cheapest_set_is_that_of_an_exhaustive_search(shapes: list[tuple[int, int]], need: int) -> None:
+    bench = Bench(1000)
+    held = [bench.ask(size, priority=priority, preemptible=True) for size, priority in shapes]
+    chosen = victims(held, need)
+    if sum(size for size, _ in shapes) < need:
+        assert chosen is None
+        return
+    assert chosen is not None
+    enough = [
+        some
+        for count in range(1, len(held) + 1)
+        for some in itertools.combinations(held, count)
+        if sum(claim.bytes for claim in some) >= need
+    ]
+    fewest = min((max(claim.ask.priority for claim in some), len(some)) for some in enough)
+    assert len(set(map(id, chosen))) == len(chosen)
+    assert sum(claim.bytes for claim in chosen) >= need
+    assert (max(claim.ask.priority for claim in chosen), len(chosen)) == fewest
+    assert all(sum(claim.bytes for claim in chosen) - claim.bytes < need for claim in chosen)
+
+
+@given(st.lists(st.integers(1, 10), min_size=1, max_size=7), st.integers(1, 40))
+def test_idle_ones_go_by_how_long_they_are_idle_and_none_needlessly(sizes: list[int], need: int) -> None:
+    bench = Bench(1000)
+    idle = [bench.ask(size, preemptible=True) for size in sizes]
+    for claim in idle:
+        bench.pass_time(1)
+        bench.rest(claim)
+    chosen = victims(idle, need)
+    if sum(sizes) < need:
+        assert chosen is None
+        return
+    assert chosen is not None
+    freed = sum(claim.bytes for claim in chosen)
+    assert freed >= need
+    assert all(freed - claim.bytes < need for claim in chosen)
+    last = max(idle.index(claim) for claim in chosen)
+    assert sum(sizes[:last]) < need, "one that is idle for longer would have sufficed"
+
+
+def test_room_is_made_on_the_card_whose_leases_are_worth_least() -> None:
+    bench = Bench(10, 10)
+    for size, priority, device in ((5, 10, "card-0"), (5, 40, "card-0"), (10, 20, "card-1")):
+        bench.ask(size, priority=priority, preemptible=True, device_id=device)
+    bench.ask(10, priority=60)
+    assert [claim.card.device_id for claim in bench.revoked() if claim.card] == ["card-1"]

@@ -78,6 +78,11 @@ class Host:
             stub, lambda leases: sorted(lease.holder for lease in leases if lease.lease_id) == sorted(holders)
         )
 
+    async def waits(self, holder: str) -> None:
+        """Returns when `holder` waits for room."""
+        stub = vram_lease_pb2_grpc.VramLeaseServiceStub(self.there.channel)
+        await leases_once(stub, lambda leases: any(lease.holder == holder and not lease.lease_id for lease in leases))
+
 
 @asynccontextmanager
 async def host(**settings: Any) -> AsyncIterator[Host]:
@@ -200,6 +205,22 @@ async def test_what_outlives_its_leases_stands_still_off_the_card(
         assert await drawn(call) == undisturbed.data
         # The step in progress was the last one.
         assert steps == DRAWING["steps"] + 4
+
+
+async def test_one_that_goes_again_meanwhile_is_waited_for_again(start: Any, gate: Gate, told: Told) -> None:
+    async with host() as vram, start(lease="auto", vram=vram.address) as server:
+        undisturbed = await server.generate(**DRAWING)
+        call = await begun(server, gate)
+        await vram.go()
+        await vram.come()
+        # What was forgotten is taken by others.
+        await vram.client.acquire(400 * MIB, holder="newcomer")
+        await told.heard("lease lost", 2)
+        gate.open.set()
+        await vram.waits(MODEL)
+        await vram.go()
+        await vram.come()
+        assert await drawn(call) == undisturbed.data
 
 
 async def test_one_that_knows_its_leases_again_is_not_noticed(start: Any, gate: Gate, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ async def test_what_is_drawn_and_all_that_is_made_of_it_is_known(stub: Any) -> N
     assert found.manifest.model == "embedded"
 
 
-async def test_what_is_drawn_from_a_picture_says_that_it_is_a_composite(stub: Any) -> None:
+async def test_what_is_drawn_from_a_picture_and_made_of_that_says_that_it_is_a_composite(stub: Any) -> None:
     photo = io.BytesIO()
     Image.effect_noise((256, 256), 60).convert("RGB").save(photo, "PNG")
     spec = diffusion_pb2.EditSpec(prompt="a red car", steps=2, seed=1, strength=0.5)
@@ -111,9 +111,13 @@ async def test_what_is_drawn_from_a_picture_says_that_it_is_a_composite(stub: An
         edit = calls.Edit(iter(messages(diffusion_pb2.EditRequest, spec, photo.getvalue())))
         events = [event async for event in edit]
     assert events[-1].result.credentials.manifest
-    found = await verdict(stub, b"".join(event.chunk.data for event in events if event.HasField("chunk")))
-    assert found.verdict in (verify_pb2.VERDICT_GENERATED, verify_pb2.VERDICT_GENERATED_UNTRUSTED)
-    assert found.manifest.source_type.endswith("compositeWithTrainedAlgorithmicMedia")
+    edited = b"".join(event.chunk.data for event in events if event.HasField("chunk"))
+    _, once = await crop(stub, pb.ClipFocalSpec(width=200, height=180), edited)
+    _, twice = await crop(stub, pb.ClipFocalSpec(width=180, height=170), once)
+    for image in (edited, once, twice):
+        found = await verdict(stub, image)
+        assert found.verdict == verify_pb2.VERDICT_GENERATED
+        assert found.manifest.source_type.endswith("/compositeWithTrainedAlgorithmicMedia")
 
 
 async def test_bare_pixels_hand_their_provenance_on(stub: Any) -> None:

@@ -88,7 +88,8 @@ def by_what_is_said(source: Source, said: Provenance, seal: Seal) -> Lineage | N
     named = report.content_id if report is not None else ""
     content_id = said.content_id or (named if is_id(named) else own_id(source))
     held = source.signed if report is not None and report.holds else source.clean
-    return Lineage(seal, seal.parent(held, source.header.format), content_id)
+    parent = seal.parent(held, source.header.format)
+    return Lineage(seal, replace(parent, composite=report is not None and report.composite), content_id)
 
 
 def is_id(text: str) -> bool:

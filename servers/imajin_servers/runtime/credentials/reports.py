@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from imajin_servers.runtime.credentials.statements import GENERATED, MARK_ASSERTION, PROMPT_ASSERTION
+from imajin_servers.runtime.credentials.statements import COMPOSITE, GENERATED, MARK_ASSERTION, PROMPT_ASSERTION
 
 MAX_CHAIN = 64
 """Images on the way from a file back to what it began as; more are not followed."""
@@ -81,6 +81,11 @@ class Report:
     def generated(self) -> bool:
         """Whether a signer says that a model made the picture."""
         return self.holds and self.source_type in GENERATED
+
+    @property
+    def composite(self) -> bool:
+        """Whether a signer says that a model made a part of the picture."""
+        return self.holds and self.source_type == COMPOSITE
 
 
 def report(store: dict[str, Any]) -> Report:

@@ -38,6 +38,8 @@ class Parent:
     """An ingredient that the SDK packed; empty where `definition` and `manifest` say it."""
     definition: dict[str, Any] | None = None
     manifest: bytes = b""
+    composite: bool = False
+    """Whether a picture that somebody brought is part of it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def definition(statement: Statement, media_type: str, title: str, content_id: st
         case Derived():
             opened = {"action": "c2pa.opened", "when": when, "parameters": {"ingredientIds": [PARENT]}}
             # Said again in each manifest, for readers that look at the last one alone.
-            actions = [opened | {"digitalSourceType": TRAINED}]
+            actions = [opened | {"digitalSourceType": COMPOSITE if statement.parent.composite else TRAINED}]
             actions += [{"action": action, "when": when} for action in statement.actions]
             if statement.parent.definition is not None:
                 said["ingredients"] = [statement.parent.definition]

@@ -169,7 +169,7 @@ class Credentials:
             "validation_results": judged.results,
             "manifest_data": {"format": "application/c2pa", "identifier": PARENT},
         }
-        return Parent(definition=described, manifest=manifest)
+        return Parent(definition=described, manifest=manifest, composite=judged.composite)
 
 
 def ingredient(media_type: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import importlib
 import json
 import math
 import struct
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+TRACE = 4000
+"""Letters of a traceback that are logged."""
 LIBRARIES = ("diffusers", "transformers")
 # Typed by nobody upstream.
 PIPELINE: Any = pipeline_utils.DiffusionPipeline
@@ -64,7 +67,9 @@ def directory(entry: ModelEntry) -> Path:
 
 def unloadable(entry: ModelEntry, error: Exception) -> ImajinError:
     """The error of a model whose files can't be had or read."""
-    log.error("model can't be loaded", model=entry.name, source=entry.source, exc_info=error)
+    # The lines alone: the locals of a traceback are all the tensors of a half loaded model, whose texts take seconds.
+    lines = "".join(traceback.format_exception(error))[-TRACE:]
+    log.error("model can't be loaded", model=entry.name, source=entry.source, error=lines)
     return ModelNotFound(f"the model {entry.name!r} can't be loaded from its source", metadata={"model": entry.name})
 
 
@@ -86,17 +91,22 @@ def weight_bytes(path: Path, variant: str | None, target: torch.dtype) -> dict[s
 
 
 def tensor_bytes(file: Path, float_size: int) -> int:
-    """Bytes of the tensors in a safetensors file, floats counted as `float_size` bytes each."""
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    total = 0
-    for name, tensor in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = tensor["data_offsets"]
-        stored = FLOATS.get(tensor["dtype"])
-        total += math.prod(tensor["shape"]) * float_size if stored else end - begin
+    """Bytes of the tensors in a safetensors file, floats counted as `float_size` bytes each. Raises ValueError where it is none."""
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > file.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header = json.loads(stream.read(length))
+        total = 0
+        for name, tensor in header.items():
+            if name == "__metadata__":
+                continue
+            begin, end = tensor["data_offsets"]
+            stored = FLOATS.get(tensor["dtype"])
+            total += math.prod(tensor["shape"]) * float_size if stored else end - begin
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} is no file of weights: {error}") from error
     return total
 
 
@@ -106,16 +116,27 @@ def located(entry: ModelEntry, on: torch.device) -> tuple[Path, int]:
     Raises ModelNotFound where they can't be had, and where the operator asks for what such a model can't do.
     """
     path = directory(entry)
-    if reason := misfit(entry, pipeline_class(path) or "its pipeline"):
+    pipeline = pipeline_class(path)
+    if pipeline is None or not hasattr(diffusers, pipeline):
+        raise unloadable(entry, ValueError(f"diffusers has no pipeline {pipeline!r}; {path} names it"))
+    if reason := misfit(entry, pipeline):
         log.error("model can't be loaded", model=entry.name, source=entry.source, reason=reason)
         raise ModelNotFound(reason, metadata={"model": entry.name})
-    return path, sum(weight_bytes(path, entry.variant, dtype(entry, on)).values())
+    try:
+        return path, sum(weight_bytes(path, entry.variant, dtype(entry, on)).values())
+    except (OSError, ValueError) as error:
+        raise unloadable(entry, error) from error
 
 
 def known_weight_bytes(entry: ModelEntry, on: torch.device) -> int:
-    """Bytes of the weights; 0 where the files are not here."""
+    """Bytes of the weights; 0 where the files are not here, or can't be read."""
     path = Path(entry.source)
-    return sum(weight_bytes(path, entry.variant, dtype(entry, on)).values()) if path.is_dir() else 0
+    try:
+        return sum(weight_bytes(path, entry.variant, dtype(entry, on)).values()) if path.is_dir() else 0
+    except (OSError, ValueError) as error:
+        # The other models are none the worse for it; whoever asks for this one is told.
+        log.warning("weights can't be read", model=entry.name, reason=str(error))
+        return 0
 
 
 def known_schedulers(entry: ModelEntry) -> list[str] | None:

@@ -166,7 +166,10 @@ class Residency:
         def work() -> Stepwise | Whole:
             pipe = loading.load(self.entry, path, self.device, told)
             hasten(pipe, self.entry)
-            return wrap(pipe, self.entry.scheduler)
+            try:
+                return wrap(pipe, self.entry.scheduler)
+            except ValueError as error:
+                raise loading.unloadable(self.entry, error) from error
 
         try:
             with metrics.LOADS.labels(self.entry.name).time():

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines.run import Known, Run, Shown
 from imajin_servers.diffusion.sources import Pixels, Source
-from imajin_servers.runtime.errors import InvalidArgument
+from imajin_servers.runtime.errors import Internal, InvalidArgument
 
 
 class Autoencoding(ABC):
@@ -109,8 +109,7 @@ class Autoencoding(ABC):
     def pixels(self, image: torch.Tensor) -> Pixels:
         """What the autoencoder made, `(1, 3, height, width)` from -1 to 1, as a picture."""
         pictures: NDArray[np.float32] = self.pipe.image_processor.postprocess(image, output_type="np")
-        finished: Pixels = (pictures[0] * 255).round().astype(np.uint8)
-        return finished
+        return counted(pictures[0])
 
     def safe(self, pixels: Pixels) -> bool:
         """What the model's own safety checker says, where it ships one."""
@@ -120,6 +119,16 @@ class Autoencoding(ABC):
         features = self.pipe.feature_extractor(pixels, return_tensors="pt").to(self.device)
         _, flagged = checker(images=[pixels], clip_input=features.pixel_values.to(self.dtype))
         return not any(flagged)
+
+
+def counted(picture: NDArray[np.float32]) -> Pixels:
+    """`picture`, from 0 to 1, in whole numbers up to 255. Raises Internal where there is none in it."""
+    if np.isnan(picture).any():
+        raise Internal(
+            "the model's numbers overflowed and left no picture; float16 is too narrow for some models, bfloat16 and float32 are not"
+        )
+    pixels: Pixels = (picture * 255).round().astype(np.uint8)
+    return pixels
 
 
 def sampled(code: Any, generator: torch.Generator) -> torch.Tensor:

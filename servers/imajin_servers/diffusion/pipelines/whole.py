@@ -8,16 +8,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.pipelines.auto_pipeline import (
+    AUTO_IMAGE2IMAGE_PIPELINES_MAPPING as TO_IMAGE,
+)
+from diffusers.pipelines.auto_pipeline import (
+    AUTO_INPAINT_PIPELINES_MAPPING as INPAINT,
+)
+from diffusers.pipelines.auto_pipeline import (
+    AUTO_TEXT2IMAGE_PIPELINES_MAPPING as FROM_TEXT,
+)
 from PIL import Image
 
 from imajin_servers.diffusion import streams
 from imajin_servers.diffusion.orders import Order
 from imajin_servers.diffusion.pipelines import schedulers
 from imajin_servers.diffusion.pipelines.adapters import Adapters
+from imajin_servers.diffusion.pipelines.autoencoding import counted
 from imajin_servers.diffusion.pipelines.strays import Strays, in_frames, in_modules
 from imajin_servers.diffusion.sources import Pixels, covering
-from imajin_servers.runtime.errors import ContentRejected
+from imajin_servers.runtime.errors import ContentRejected, InvalidArgument
 
+OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 CALLBACK = "callback_on_step_end"
 
 
@@ -62,6 +73,11 @@ class Whole:
         self.adapters = Adapters(pipe, denoiser, lambda: None)
         self.device: torch.device = pipe.device
         self.taken = inspect.signature(pipe.__call__).parameters
+        if type(pipe).__name__ in from_images():
+            raise ValueError(f"{type(pipe).__name__} draws from images, and not from prompts alone")
+        missing = {name for name, one in self.taken.items() if one.default is one.empty and one.kind not in OPEN}
+        if "prompt" not in self.taken or missing - {"prompt"}:
+            raise ValueError(f"{type(pipe).__name__} draws no images from prompts alone")
         self.networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
         self.rest: Callable[[], None] = lambda: None
         """Called where no network is at work; what it raises ends the run."""
@@ -149,9 +165,18 @@ class Whole:
         try:
             with self.adapters.used(order.loras):
                 made = self.pipe(**{name: value for name, value in wishes.items() if name in self.taken})
+        except ValueError as error:
+            raise InvalidArgument.field("model", f"its pipeline doesn't take this: {str(error)[:500]}") from error
         finally:
             self.rest = lambda: None
         return fitted(picture(made), width, height)
+
+
+def from_images() -> set[str]:
+    """Names of diffusers' pipelines that draw from images."""
+    return {kind.__name__ for known in (TO_IMAGE, INPAINT) for kind in known.values()} - {
+        kind.__name__ for kind in FROM_TEXT.values()
+    }
 
 
 def picture(made: Any) -> Pixels:
@@ -161,9 +186,9 @@ def picture(made: Any) -> Pixels:
             "the image was refused by the model's safety checker", metadata={"stage": "image", "category": "nsfw"}
         )
     pixels = np.asarray(made[0][0])
-    if pixels.dtype != np.uint8:
-        pixels = (pixels * 255).round().astype(np.uint8)
-    return pixels
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise InvalidArgument.field("model", "draws something else than images")
+    return pixels if pixels.dtype == np.uint8 else counted(pixels)
 
 
 def fitted(pixels: Pixels, width: int, height: int) -> Pixels:

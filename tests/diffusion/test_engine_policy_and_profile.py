@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imajin_servers.diffusion.engine.policy import Candidate, next_batch, ranked
+from imajin_servers.diffusion.engine.policy import HURRY, Candidate, next_batch, ranked
 from imajin_servers.diffusion.engine.profile import Profile
 
 KINDS = ["small", "large", None]
@@ -17,6 +17,7 @@ candidates = st.lists(
         priority=st.integers(0, 100),
         arrived=st.floats(0, 1000),
         remaining=st.floats(0, 1000),
+        time_left=st.none() | st.floats(-10, 3000),
     ),
     max_size=12,
     unique_by=lambda candidate: candidate.id,
@@ -53,12 +54,12 @@ def test_nobody_of_a_kind_is_left_out_for_somebody_behind(some: list[Candidate])
     st.integers(1, 4),
 )
 def test_everybody_gets_done_while_others_keep_coming(jobs: list[tuple[int, int, str | None]], cap: int) -> None:
-    """The oldest must end although a short, urgent rival arrives at every tick."""
+    """The oldest must end although a short, urgent rival arrives at every tick, in a hurry."""
     now, ageing = 0.0, 1.0
     left = {number: steps for number, (steps, _, _) in enumerate(jobs)}
     rivals: dict[int, tuple[float, int]] = {}
-    # A rival beats a job by at most its priority and the job's length; then the job is in front for good.
-    limit = sum(left.values()) + (100 + 31) * (1 + len(jobs))
+    # A rival beats a job by at most its priority, its hurry and the job's length; then the job is in front for good.
+    limit = sum(left.values()) + (100 + HURRY + 31) * (1 + len(jobs))
     for tick in range(limit * 2):
         if not left:
             return
@@ -66,7 +67,10 @@ def test_everybody_gets_done_while_others_keep_coming(jobs: list[tuple[int, int,
         rivals[1000 + tick] = (now, 1)
         some = [
             Candidate(number, jobs[number][2], jobs[number][1], 0.0, float(steps)) for number, steps in left.items()
-        ] + [Candidate(number, "rival", 100, arrived, float(steps)) for number, (arrived, steps) in rivals.items()]
+        ] + [
+            Candidate(number, "rival", 100, arrived, float(steps), steps + 0.5)
+            for number, (arrived, steps) in rivals.items()
+        ]
         for candidate in next_batch(some, ageing, lambda kind, count: min(cap, count)):
             if candidate.id in rivals:
                 del rivals[candidate.id]
@@ -84,6 +88,26 @@ def test_equal_runs_go_one_after_the_other_and_a_short_one_slips_past_a_long_one
     long = Candidate(3, None, 50, arrived=0.0, remaining=60.0)
     short = Candidate(4, None, 50, arrived=5.0, remaining=1.0)
     assert next_batch([long, short], 1.0, lambda kind, count: 1) == [short]
+
+
+def test_who_would_be_late_goes_first_while_that_helps() -> None:
+    def leader(time_left: float | None) -> int:
+        waiting = Candidate(1, None, 50, arrived=0.0, remaining=10.0)
+        late = Candidate(2, None, 50, arrived=5.0, remaining=10.0, time_left=time_left)
+        return next_batch([waiting, late], 1.0, lambda kind, count: 1)[0].id
+
+    assert leader(None) == 1
+    assert leader(20.0) == 1, "there is time to wait for another of its length"
+    assert leader(19.0) == 2
+    assert leader(10.0) == 2
+    assert leader(9.0) == 1, "it is late whatever is done for it"
+
+
+def test_a_hurry_weighs_no_more_than_all_priorities() -> None:
+    urgent = Candidate(1, None, 50, arrived=200.0, remaining=1.0, time_left=1.5)
+    for arrived, first in ((0.0, 2), (150.0, 1)):
+        other = Candidate(2, None, 50, arrived=arrived, remaining=1.0)
+        assert next_batch([urgent, other], 1.0, lambda kind, count: 1)[0].id == first
 
 
 passes = st.lists(

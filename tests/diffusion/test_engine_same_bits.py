@@ -173,6 +173,23 @@ def test_company_never_shows(stepwise: Stepwise, alone: list[torch.Tensor], plan
         engine.close()
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_whole_runs_in_shared_passes_have_the_bits_that_they_have_alone(stepwise: Stepwise, count: int) -> None:
+    # Of other lengths, so that passes shrink to sizes in between; whether the engine finds a size worth it depends on time, this doesn't.
+    wishes = [replace(ORDERS[0], seed=seed, steps=3 + seed % 2, guidance_scale=2.0 + seed) for seed in range(count)]
+    apart = [begun(stepwise, wish) for wish in wishes]
+    for run in apart:
+        while not run.done:
+            stepwise.step([run])
+    together = [begun(stepwise, wish) for wish in wishes]
+    if not stepwise.probe([begun(stepwise, wish) for wish in wishes])[0]:
+        pytest.skip(f"kernels of this machine give other bits to {count} at a time")
+    while left := [run for run in together if not run.done]:
+        stepwise.step(left)
+    for one, other in zip(apart, together, strict=True):
+        assert torch.equal(one.latents, other.latents)
+
+
 def test_cancel_at_a_step_ends_by_the_next(stepwise: Stepwise, engine: Engine) -> None:
     heard: list[int] = []
     box: list[Any] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,6 +113,30 @@ async def test_each_way_shows_the_picture_in_the_making(start: Any, way: str) ->
     difference = np.asarray(finished.resize(preview.size), float) - np.asarray(preview, float)
     # The picture against its own middle colour differs more.
     assert np.abs(difference).mean() < 30
+
+
+async def test_the_denoiser_waits_for_no_preview_and_the_latest_is_made_next(
+    diffusion: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, picture = threading.Event(), previewer.Previewer.picture
+
+    def slow(self: previewer.Previewer, latents: torch.Tensor) -> Image.Image:
+        assert go.wait(60)
+        return picture(self, latents)
+
+    monkeypatch.setattr(previewer.Previewer, "picture", slow)
+    call = diffusion.stub.Generate(diffusion.request(steps=120, width=64, height=64, preview_interval=2))
+    shown = []
+    async for event in call:
+        # The first preview is in the making all the while.
+        if event.progress.denoising.step >= 10:
+            go.set()
+        if event.HasField("preview"):
+            shown.append(event.preview.step)
+    assert go.is_set()
+    assert shown[0] == 2
+    assert shown[1] >= 8
+    assert shown == sorted(set(shown))
 
 
 def test_a_large_preview_stays_within_what_the_contract_allows() -> None:

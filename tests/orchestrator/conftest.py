@@ -104,6 +104,7 @@ class DiffusionDouble(diffusion_pb2_grpc.DiffusionServiceServicer):
         ]
         self.requests: list[diffusion_pb2.GenerateRequest] = []
         self.metadata: list[dict[str, str]] = []
+        self.waited_for: list[float | None] = []
         self.steps_made = 0
         self.cancelled = asyncio.Event()
         self.started = asyncio.Event()
@@ -117,6 +118,7 @@ class DiffusionDouble(diffusion_pb2_grpc.DiffusionServiceServicer):
     async def Generate(self, request: Any, context: Any) -> AsyncIterator[diffusion_pb2.GenerateResponse]:
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
+        self.waited_for.append(context.time_remaining())
         self.started.set()
         steps = request.steps or 4
         try:

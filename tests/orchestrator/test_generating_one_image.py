@@ -62,6 +62,15 @@ async def test_an_image_is_processed_by_default(house: Any) -> None:
     assert [response.progress.WhichOneof("phase") for response in told] == ["denoising"] * 4 + ["processing"]
 
 
+async def test_the_denoiser_hears_how_long_somebody_waits(house: Any) -> None:
+    call = house.orchestrator.Generate(orchestrator_pb2.GenerateRequest(prompt="a happy panda"), timeout=60)
+    assert [response async for response in call]
+    await generated(house)
+    within, forever = house.diffusion.waited_for
+    assert 0 < within <= 60
+    assert forever is None
+
+
 @pytest.mark.parametrize(("format", "name"), [(PNG, "PNG"), (JPEG, "JPEG"), (AVIF, "AVIF")])
 async def test_another_format_is_encoded_once_from_the_pixels(house: Any, format: Any, name: str) -> None:
     _, images, result = await generated(house, format=format)

@@ -39,6 +39,8 @@ class Order:
     """Width and height of the field of noise that the picture takes its centre of, in pixels; its own size when None."""
     source: Source | None = None
     """The picture that it begins from, in the size of the finished image; bare noise when None."""
+    deadline: float | None = None
+    """Until when somebody waits for it, in seconds of the monotonic clock; nobody said when None."""
 
     @property
     def adapters(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 NAME = "imajin.diffusion.v1.DiffusionService"
 
 
+def deadline(context: Context) -> float | None:
+    """Until when the caller waits, in seconds of the monotonic clock."""
+    left = context.time_remaining()
+    return None if left is None else time.monotonic() + left
+
+
 class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
     """Generates images and lists models."""
 
@@ -39,7 +46,7 @@ class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
         self, request: diffusion_pb2.GenerateRequest, context: Context
     ) -> AsyncIterator[diffusion_pb2.GenerateResponse]:
         """One image, with progress and previews on the way."""
-        wanted = order(request, self.registry)
+        wanted = replace(order(request, self.registry), deadline=deadline(context))
         async with aclosing(self.drawn(wanted, messages.finish(request, wanted))) as events:
             async for event in events:
                 yield event
@@ -61,7 +68,7 @@ class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
             del image
             spec.ClearField("image_data")
             reserve.keep(source.bytes)
-            wanted = replace(order(spec, self.registry, source.size), source=source)
+            wanted = replace(order(spec, self.registry, source.size), source=source, deadline=deadline(context))
             async with aclosing(self.drawn(wanted, messages.finish(spec, wanted))) as events:
                 async for event in events:
                     yield messages.edited(event)

@@ -34,7 +34,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> AsyncGenerator[orchestrator_pb2.GenerateResponse, None]:
         """Makes one image. A dropped call closes the flow, which cancels what it asked of the others."""
         check(request)
-        async with aclosing(generate(request, self.diffusion, self.processing)) as events:
+        async with aclosing(generate(request, self.diffusion, self.processing, context.time_remaining())) as events:
             async for event in events:
                 if isinstance(event, progress_pb2.Progress):
                     yield orchestrator_pb2.GenerateResponse(progress=event)

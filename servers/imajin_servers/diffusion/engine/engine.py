@@ -168,7 +168,8 @@ class Engine:
         kind = self.stepwise.kind(run)
         # An adapter's strength is set for a whole pass, so only runs of the same strengths share one.
         company = None if kind is None else Company(known, kind, run.order.loras)
-        return Candidate(ticket.id, company, ticket.priority, ticket.arrived, remaining)
+        time_left = None if run.order.deadline is None else run.order.deadline - time.monotonic()
+        return Candidate(ticket.id, company, ticket.priority, ticket.arrived, remaining, time_left)
 
     def known(self, run: Run) -> Hashable:
         """What the profile knows a run's steps by: their shapes, and the adapters that they go through."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imajin_servers.diffusion.orders import Order
 
-NO_MATTER = {"preview_interval", "priority"}
+NO_MATTER = {"preview_interval", "priority", "deadline"}
 """What of an order leaves the picture as it is."""
 
 

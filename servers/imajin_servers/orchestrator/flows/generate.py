@@ -46,14 +46,20 @@ def check(request: orchestrator_pb2.GenerateRequest) -> None:
 
 
 async def generate(
-    request: orchestrator_pb2.GenerateRequest, diffusion: Diffusion, processing: Processing
+    request: orchestrator_pb2.GenerateRequest,
+    diffusion: Diffusion,
+    processing: Processing,
+    time_left: float | None = None,
 ) -> AsyncGenerator[progress_pb2.Progress | image_pb2.Preview | Made, None]:
-    """Progress and previews as they come, and last what was made. Closing this generator cancels what is going on."""
+    """Progress and previews as they come, and last what was made. Closing this generator cancels what is going on.
+
+    `time_left` is for how many seconds somebody waits: the denoiser goes by it.
+    """
     course = Course()
     share = 1.0 if request.skip_processing else DRAWING_SHARE
     drawn: Drawn | None = None
     began = time.perf_counter()
-    async with aclosing(diffusion.generate(drawing_request(request))) as events:
+    async with aclosing(diffusion.generate(drawing_request(request), time_left)) as events:
         async for event in events:
             if isinstance(event, progress_pb2.Progress):
                 yield course.part(event, 0.0, share)

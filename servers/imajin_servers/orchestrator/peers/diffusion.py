@@ -43,12 +43,12 @@ class Diffusion:
         await calls.wait_for_server(SERVER, self.channel, seconds)
 
     async def generate(
-        self, request: diffusion_pb2.GenerateRequest
+        self, request: diffusion_pb2.GenerateRequest, timeout: float | None = None
     ) -> AsyncGenerator[progress_pb2.Progress | image_pb2.Preview | Drawn, None]:
-        """Progress and previews as they come, and last what was drawn. Closing this generator cancels the call."""
+        """Progress and previews as they come, and last what was drawn, within `timeout` seconds. Closing this generator cancels the call."""
         assembly = Assembly(self.max_image_bytes)
         drawn: Drawn | None = None
-        call = partial(self.stub.Generate, request, metadata=calls.ids())
+        call = partial(self.stub.Generate, request, metadata=calls.ids(), timeout=timeout)
         async with aclosing(calls.stream(SERVER, call, self.patience)) as answers:
             async for answer in answers:
                 match answer.WhichOneof("event"):

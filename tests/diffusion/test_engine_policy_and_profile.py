@@ -90,6 +90,13 @@ def test_equal_runs_go_one_after_the_other_and_a_short_one_slips_past_a_long_one
     assert next_batch([long, short], 1.0, lambda kind, count: 1) == [short]
 
 
+def test_a_point_of_priority_is_worth_so_many_seconds_of_waiting() -> None:
+    early = Candidate(1, None, 50, arrived=0.0, remaining=1.0)
+    for later, first in ((9.0, 2), (11.0, 1)):
+        urgent = Candidate(2, None, 55, arrived=later, remaining=1.0)
+        assert next_batch([early, urgent], 2.0, lambda kind, count: 1)[0].id == first
+
+
 def test_who_would_be_late_goes_first_while_that_helps() -> None:
     def leader(time_left: float | None) -> int:
         waiting = Candidate(1, None, 50, arrived=0.0, remaining=10.0)

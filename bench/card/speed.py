@@ -17,6 +17,8 @@ from imajin_servers.diffusion.pipelines import Run
 
 STEP_CACHES = (0.05, 0.1, 0.2)
 """Thresholds of the step cache, from careful to bold."""
+FORECASTS = (2, 3, 5)
+"""Every which step is not forecast."""
 
 
 def graphs(bench: Bench) -> None:
@@ -88,6 +90,7 @@ def lossy(bench: Bench) -> None:
     order = bench.order(bench.scale.sizes[-1], 1)
     reference = bench.subject.plain(order, "np")
     step_caches(bench, order, reference)
+    forecasts(bench, order, reference)
     before = bench.subject.denoiser.get_memory_footprint()
     bench.sync()
     hasten(bench.pipe, entry(fp8_weights=True))
@@ -121,9 +124,24 @@ def step_caches(bench: Bench, order: Order, reference: Any) -> None:
         denoiser.disable_cache()
 
 
+def forecasts(bench: Bench, order: Order, reference: Any) -> None:
+    """The forecast at each distance, as `step_caches`."""
+    if reason := misfit(entry(step_forecast=FORECASTS[0]), type(bench.pipe).__name__):
+        bench.report.row("lossy: forecast", "left out", reason)
+        return
+    for distance in FORECASTS:
+        part = f"lossy: forecast {distance}"
+        hasten(bench.pipe, entry(step_forecast=distance))
+        picture, seconds = clocked(bench, order)
+        bench.report.row(part, f"{order.width} px, {order.steps} steps", seconds, "s an image")
+        bench.report.row(part, "PSNR against lossless", decibels(picture, reference), "dB")
+        bench.subject.denoiser.disable_cache()
+
+
 def entry(**speed: float) -> Any:
     """The part of a model's settings that is about its speed."""
-    nothing = dict.fromkeys(("channels_last", "fuse_projections", "compile_blocks", "fp8_weights", "step_cache"), False)
+    names = ("channels_last", "fuse_projections", "compile_blocks", "fp8_weights", "step_cache", "step_forecast")
+    nothing = dict.fromkeys(names, False)
     return SimpleNamespace(**{"name": "bench", **nothing, **speed})
 
 

@@ -62,11 +62,16 @@ class ModelEntry(BaseModel):
     step_cache: float = Field(default=0.0, ge=0, le=1)
     """Skips all blocks but the first in a step where the first block's output has changed by less than this share, such as 0.1,
     since the others last ran: faster, and pictures that differ. 0 never skips. Not with `compile_blocks`."""
+    step_forecast: int = Field(default=0, ge=0, le=10)
+    """Asks the transformer at each nth step only, after the first three, and takes what it would say between from a line through its last two
+    answers, such as 3: up to n times faster, and pictures that differ. 0 always asks. Not with `compile_blocks` or `step_cache`."""
 
     @model_validator(mode="after")
     def fast_in_one_way(self) -> ModelEntry:
         """Weights that change their type at each step can't be compiled, nor can blocks that may be left out."""
-        for name in ("fp8_weights", "step_cache"):
+        if self.step_cache and self.step_forecast:
+            raise ValueError("step_cache and step_forecast exclude each other")
+        for name in ("fp8_weights", "step_cache", "step_forecast"):
             if getattr(self, name) and self.compile_blocks:
                 raise ValueError(f"{name} and compile_blocks exclude each other")
         return self

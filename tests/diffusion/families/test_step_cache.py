@@ -96,7 +96,7 @@ def told(family: Family) -> dict[str, Any]:
     """What diffusers' hooks keep between two passes."""
     assert isinstance(family.stepwise, StepwiseTokens)
     assert family.stepwise.cache is not None
-    kept: dict[str, Any] = family.stepwise.cache.memory._state_cache
+    kept: dict[str, Any] = family.stepwise.cache.memories[0]._state_cache
     return kept
 
 

@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.hooks.first_block_cache import FirstBlockCacheConfig
+from diffusers.hooks.taylorseer_cache import TaylorSeerCacheConfig
 
-from imajin_servers.diffusion.pipelines.choice import CACHED
+from imajin_servers.diffusion.pipelines.choice import CACHED, FORECAST
 
 if TYPE_CHECKING:
     from imajin_servers.diffusion.settings import ModelEntry
+
+
+FULL = 3
+"""Steps at the beginning that are never forecast: they say what there is to see."""
 
 
 def misfit(entry: ModelEntry, pipeline: str) -> str | None:
     """Which setting of `entry` doesn't fit a pipeline of the class `pipeline`, as a sentence; None where all of them fit."""
     if entry.step_cache and pipeline not in CACHED:
         return f"the model {entry.name!r} can't have step_cache: {pipeline} has none, only {' and '.join(CACHED)} have"
+    if entry.step_forecast and pipeline not in FORECAST:
+        return (
+            f"the model {entry.name!r} can't have step_forecast: {pipeline} has none, only {', '.join(FORECAST)} have"
+        )
     return None
 
 
@@ -41,5 +50,9 @@ def hasten(pipe: Any, entry: ModelEntry, backend: str = "inductor") -> None:
         denoiser.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=denoiser.dtype)
     if entry.step_cache:
         denoiser.enable_cache(FirstBlockCacheConfig(entry.step_cache))
+    if entry.step_forecast:
+        denoiser.enable_cache(
+            TaylorSeerCacheConfig(entry.step_forecast, disable_cache_before_step=FULL, use_lite_mode=True)
+        )
     if entry.compile_blocks:
         denoiser.compile_repeated_blocks(fullgraph=True, backend=backend)

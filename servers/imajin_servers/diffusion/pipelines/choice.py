@@ -22,6 +22,8 @@ FAMILIES = {
 """Classes of diffusers, each with the module here and the class in it; imported when a model needs them."""
 CACHED = ("FluxPipeline", "QwenImagePipeline")
 """Those whose transformers have a first-block cache in diffusers that works."""
+FORECAST = ("FluxPipeline", "Flux2KleinPipeline", "QwenImagePipeline")
+"""Those whose transformers diffusers can forecast."""
 
 
 def wrap(pipe: Any, scheduler: str | None = None) -> Stepwise | Whole:

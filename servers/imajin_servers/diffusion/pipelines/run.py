@@ -90,8 +90,8 @@ class Run:
     """What the scheduler keeps on `home`, while the run is off it; empty while it is there."""
     clean: torch.Tensor | None = None
     """A guess of the finished latents, where there is one."""
-    remembered: dict[str, Any] = field(default_factory=dict)
-    """What the step cache goes on from, by the name of the pass; see `StepCache`."""
+    remembered: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """What the step cache goes on from, by its memories and the names of the passes; see `StepCache`."""
 
     @property
     def steps(self) -> int:
@@ -124,8 +124,9 @@ class Run:
         self.timesteps = self.timesteps.to(device)
         self.clean = None if self.clean is None else self.clean.to(device)
         self.conditioning.move(device)
-        for kept in self.remembered.values():
-            vars(kept).update({name: moved(value, device) for name, value in vars(kept).items()})
+        for states in self.remembered.values():
+            for kept in states.values():
+                vars(kept).update({name: moved(value, device) for name, value in vars(kept).items()})
         # A scheduler keeps some tensors on the CPU while it runs elsewhere: only what left comes back.
         if device != self.home:
             self.away += [name for name, value in vars(self.scheduler).items() if on_device(value, self.home)]
@@ -143,7 +144,9 @@ def on_device(value: Any, device: torch.device) -> bool:
 
 
 def moved(value: Any, device: torch.device) -> Any:
-    """`value` with its tensors on `device`, those in lists and tuples too."""
+    """`value` with its tensors on `device`, those in lists, tuples and dictionaries too."""
+    if isinstance(value, dict):
+        return {name: moved(one, device) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(moved(one, device) for one in value)
     return value.to(device) if isinstance(value, torch.Tensor) else value

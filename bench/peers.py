@@ -29,6 +29,24 @@ Sizes = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A file to make: its size in pixels, the encoder's quality, and the part of the source (left, top, right, bottom) that it shows."""
+
+    width: int
+    height: int
+    quality: int = 82
+    box: tuple[float, float, float, float] | None = None
+
+    @property
+    def pixels(self) -> tuple[int, int, int, int] | None:
+        """`box` in whole pixels, for those that can't cut finer."""
+        if self.box is None:
+            return None
+        left, top, right, bottom = map(round, self.box)
+        return left, top, right, bottom
+
+
+@dataclass(frozen=True)
 class Taken:
     """What one run took: CPU and wall milliseconds, and the files."""
 
@@ -59,29 +77,35 @@ def saved(image: Image.Image, format: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def pillow_each(source: bytes, sizes: Sizes, format: str, **options: Any) -> Files:
-    """Pillow, opening the file for every size."""
-    return [
-        saved(Image.open(io.BytesIO(source)).convert("RGB").resize(size, LANCZOS), format, **options) for size in sizes
-    ]
+def pillow_each(source: bytes, wanted: Sequence[Wanted], format: str, **options: Any) -> Files:
+    """Pillow, opening the file for every file that it makes."""
+    return [shrunk(Image.open(io.BytesIO(source)).convert("RGB"), each, format, **options) for each in wanted]
 
 
-def pillow_once(source: bytes, sizes: Sizes, format: str, **options: Any) -> Files:
+def pillow_once(source: bytes, wanted: Sequence[Wanted], format: str, **options: Any) -> Files:
     """Pillow, opening the file once."""
     image = Image.open(io.BytesIO(source)).convert("RGB")
-    return [saved(image.resize(size, LANCZOS), format, **options) for size in sizes]
+    return [shrunk(image, each, format, **options) for each in wanted]
 
 
-def vips_each(source: bytes, sizes: Sizes, suffix: str, **options: Any) -> Files:
-    """Fused decode and shrink of libvips, for every size."""
+def shrunk(image: Image.Image, wanted: Wanted, format: str, **options: Any) -> bytes:
+    """One file by Pillow."""
+    small = image.resize((wanted.width, wanted.height), LANCZOS, box=wanted.box)
+    return saved(small, format, **{"quality": wanted.quality, **options})
+
+
+def vips_each(source: bytes, wanted: Sequence[Wanted], suffix: str, **options: Any) -> Files:
+    """libvips, opening the file for every file that it makes; decode and shrink in one where nothing is cut off."""
     import pyvips
 
-    return [
-        pyvips.Image.thumbnail_buffer(source, width, height=height, size="force").write_to_buffer(
-            suffix, Q=82, **options
-        )
-        for width, height in sizes
-    ]
+    def small(each: Wanted) -> Any:
+        if each.pixels is None:
+            return pyvips.Image.thumbnail_buffer(source, each.width, height=each.height, size="force")
+        left, top, right, bottom = each.pixels
+        part = pyvips.Image.new_from_buffer(source, "").crop(left, top, right - left, bottom - top)
+        return part.thumbnail_image(each.width, height=each.height, size="force")
+
+    return [small(each).write_to_buffer(suffix, Q=each.quality, **options) for each in wanted]
 
 
 def has_vips() -> bool:
@@ -105,15 +129,15 @@ class Sharp:
         )
         self.out = tempfile.TemporaryDirectory()
 
-    def way(self, source: bytes, sizes: Sizes, format: str, **options: Any) -> Way:
-        """sharp, opening the file for every size, as its users do."""
+    def way(self, source: bytes, wanted: Sequence[Wanted], format: str, **options: Any) -> Way:
+        """sharp, opening the file for every file that it makes, as its users do."""
         path = Path(self.out.name) / f"source-{len(source)}"
         path.write_bytes(source)
         command = {
             "source": str(path),
             "format": format,
-            "options": {"quality": 82, **options},
-            "sizes": list(sizes),
+            "options": options,
+            "wanted": [[each.width, each.height, each.quality, each.pixels] for each in wanted],
             "threads": 1,
             "out": self.out.name,
         }
@@ -124,7 +148,7 @@ class Sharp:
             self.process.stdin.write(json.dumps(command) + "\n")
             self.process.stdin.flush()
             answer = json.loads(self.process.stdout.readline())
-            files = [(Path(self.out.name) / str(number)).read_bytes() for number in range(len(sizes))]
+            files = [(Path(self.out.name) / str(number)).read_bytes() for number in range(len(wanted))]
             return Taken(answer["cpu"], answer["wall"], files)
 
         return run
@@ -162,12 +186,17 @@ class Thumbor:
                 time.sleep(0.1)
         raise RuntimeError("Thumbor doesn't start")
 
-    def way(self, source: bytes, sizes: Sizes, format: str) -> Way:
-        """One request for every size; CPU is that of the server."""
+    def way(self, source: bytes, wanted: Sequence[Wanted], format: str) -> Way:
+        """One request for every file; CPU is that of the server."""
         name = f"source-{len(source)}"
         (Path(self.folder.name) / name).write_bytes(source)
-        filters = f"filters:format({format}):quality(82)"
-        addresses = [f"http://127.0.0.1:{self.port}/unsafe/{w}x{h}/{filters}/{name}" for w, h in sizes]
+
+        def address(each: Wanted) -> str:
+            cut = "{}x{}:{}x{}/".format(*each.pixels) if each.pixels else ""
+            filters = f"filters:format({format}):quality({each.quality})"
+            return f"http://127.0.0.1:{self.port}/unsafe/{cut}{each.width}x{each.height}/{filters}/{name}"
+
+        addresses = [address(each) for each in wanted]
 
         def run() -> Taken:
             began, spent = time.perf_counter(), self.used()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import json
 import os
 import statistics
@@ -42,6 +41,7 @@ from peers import (
     Sharp,
     Taken,
     Thumbor,
+    Wanted,
     Way,
     has_vips,
     here,
@@ -140,83 +140,82 @@ def family(
     settings = {"jpeg_progressive": jpeg["progressive"]} if jpeg else {}
     one, two = Ours(1, **settings), Ours(2, **settings)
     ready = [image.resize(size, LANCZOS) for size in sizes]
-    vips: dict[str, Any] = (
-        {"interlace": jpeg["progressive"], "optimize_coding": jpeg["progressive"]} if jpeg else {"effort": 4}
-    )
-    suffix = ".webp" if kind == "webp" else ".jpg"
+    wanted = [Wanted(*size) for size in sizes]
     pillow = "Pillow, file opened per width"
     ways: dict[str, Way] = {
         "imajin": one.way(source, works),
         "imajin, two threads": two.way(source, works),
         "imajin, from bare pixels": one.way(image.tobytes(), works),
         "floor": here(lambda: floor(ready, name, **jpeg)),
-        pillow: here(lambda: pillow_each(source, sizes, name, **jpeg)),
-        "Pillow, file opened once": here(lambda: pillow_once(source, sizes, name, **jpeg)),
+        pillow: here(lambda: pillow_each(source, wanted, name, **jpeg)),
+        "Pillow, file opened once": here(lambda: pillow_once(source, wanted, name, **jpeg)),
     }
     if (image.width, image.height) != (WIDTH, HEIGHT):
         del ways["imajin, from bare pixels"]
-    if has_vips():
-        ways["pyvips, thumbnail per width"] = here(lambda: vips_each(source, sizes, suffix, **vips))
     with ExitStack() as stack:
-        if given.sharp:
-            sharp = Sharp(given.sharp)
-            stack.callback(sharp.close)
-            options = (
-                {"progressive": jpeg["progressive"], "optimizeCoding": jpeg["progressive"]} if jpeg else {"effort": 4}
-            )
-            ways["sharp, opened per width"] = sharp.way(source, sizes, encoding, **options)
-        if given.thumbor:
-            thumbor = Thumbor(given.thumbor)
-            stack.callback(thumbor.close)
-            ways["Thumbor, a request per width"] = thumbor.way(source, sizes, encoding)
+        ways |= others(given, stack, source, wanted, encoding, **jpeg)
         return rows(title, measure(ways, RUNS), pillow, references(image, sizes))
 
 
-def crops(image: Image.Image, png: bytes) -> list[Row]:
+def others(
+    given: argparse.Namespace, stack: ExitStack, source: bytes, wanted: Sequence[Wanted], encoding: str, **jpeg: Any
+) -> dict[str, Way]:
+    """The image servers' ways that are here, until `stack` is closed."""
+    ways: dict[str, Way] = {}
+    if has_vips():
+        suffix = ".webp" if encoding == "webp" else ".jpg"
+        vips = {"interlace": jpeg["progressive"], "optimize_coding": jpeg["progressive"]} if jpeg else {"effort": 4}
+        ways["pyvips, thumbnail for each"] = here(lambda: vips_each(source, wanted, suffix, **vips))
+    if given.sharp:
+        sharp = Sharp(given.sharp)
+        stack.callback(sharp.close)
+        options = {"progressive": jpeg["progressive"], "optimizeCoding": jpeg["progressive"]} if jpeg else {"effort": 4}
+        ways["sharp, opened for each"] = sharp.way(source, wanted, encoding, **options)
+    if given.thumbor:
+        thumbor = Thumbor(given.thumbor)
+        stack.callback(thumbor.close)
+        ways["Thumbor, a request for each"] = thumbor.way(source, wanted, encoding)
+    return ways
+
+
+def crops(given: argparse.Namespace, image: Image.Image, png: bytes) -> list[Row]:
     """Three focal crops."""
     cuts = [plan((WIDTH, HEIGHT), size, (WIDTH * 0.4, HEIGHT * 0.4)) for size in CROPS]
-    boxes = [
-        ((cut.box.left, cut.box.top, cut.box.right, cut.box.bottom), size)
+    wanted = [
+        Wanted(*size, box=(cut.box.left, cut.box.top, cut.box.right, cut.box.bottom))
         for cut, size in zip(cuts, CROPS, strict=True)
     ]
-    ready = [image.resize(size, LANCZOS, box=box) for box, size in boxes]
+    ready = [image.resize((each.width, each.height), LANCZOS, box=each.box) for each in wanted]
     works = [Cropped(cut, *size, Recipe("webp", 82)) for cut, size in zip(cuts, CROPS, strict=True)]
-
-    def pillow() -> Files:
-        return [
-            saved(Image.open(io.BytesIO(png)).convert("RGB").resize(size, LANCZOS, box=box), "WEBP")
-            for box, size in boxes
-        ]
-
     ways = {
         "imajin": Ours(1).way(png, works),
         "floor": here(lambda: floor(ready, "WEBP")),
-        "Pillow, file opened per crop": here(pillow),
+        "Pillow, file opened per crop": here(lambda: pillow_each(png, wanted, "WEBP")),
     }
-    return rows("three focal crops", measure(ways, RUNS), "Pillow, file opened per crop")
+    with ExitStack() as stack:
+        ways |= others(given, stack, png, wanted, "webp")
+        return rows("three focal crops", measure(ways, RUNS), "Pillow, file opened per crop")
 
 
-def default(image: Image.Image, png: bytes) -> list[Row]:
+def default(given: argparse.Namespace, image: Image.Image, png: bytes) -> list[Row]:
     """What a call makes that says nothing: optimize, convert-webp and four derivatives, of which one is optimize again."""
     sizes = heights(WIDTHS)
-    works = [Resized(WIDTH, HEIGHT, Recipe("webp", quality)) for quality in (82, 90)]
-    works += [Resized(width, height, Recipe("webp", 82)) for width, height in sizes]
+    wanted = [Wanted(WIDTH, HEIGHT), Wanted(WIDTH, HEIGHT, 90), *(Wanted(*size) for size in sizes)]
+    works = [Resized(each.width, each.height, Recipe("webp", each.quality)) for each in wanted]
     ready = [image.resize(size, LANCZOS) for size in sizes[:-1]]
 
     def encoding() -> Files:
         return [saved(image, "WEBP"), saved(image, "WEBP", quality=90), *floor(ready, "WEBP")]
 
-    def pillow() -> Files:
-        opened = Image.open(io.BytesIO(png)).convert("RGB")
-        return [saved(opened, "WEBP"), saved(opened, "WEBP", quality=90), *pillow_each(png, sizes, "WEBP")]
-
     ways = {
         "imajin": Ours(1).way(png, works),
         "imajin, two threads": Ours(2).way(png, works),
         "floor": here(encoding),
-        "Pillow, file opened per file": here(pillow),
+        "Pillow, file opened per file": here(lambda: pillow_each(png, wanted, "WEBP")),
     }
-    return rows("default pipeline", measure(ways, RUNS), "Pillow, file opened per file")
+    with ExitStack() as stack:
+        ways |= others(given, stack, png, wanted, "webp")
+        return rows("default pipeline", measure(ways, RUNS), "Pillow, file opened per file")
 
 
 def load(png: bytes) -> list[Row]:
@@ -255,11 +254,12 @@ def main() -> None:
         "progressive": lambda: family(given, image, png, "jpeg", "four progressive JPEG of a PNG", progressive=True),
         "plain": lambda: family(given, image, png, "jpeg", "four plain JPEG of a PNG", progressive=False),
         "large": lambda: family(given, photo, camera, "jpeg", "four plain JPEG of a large JPEG", progressive=False),
-        "crops": lambda: crops(image, png),
-        "default": lambda: default(image, png),
+        "crops": lambda: crops(given, image, png),
+        "default": lambda: default(given, image, png),
         "load": lambda: load(png),
     }
     table = [row for name, task in tasks.items() if name in (given.task or tasks) for row in task()]
+    measured = dict.fromkeys(str(row[0]) for row in table)
     if given.task:
         table = with_rest(table)
     ways = " ".join(str(row[1]) for row in table)
@@ -271,6 +271,7 @@ def main() -> None:
         f"A 100000 x 100000 header is refused in {refusal(png):.0f} us. "
         f"The machine's load average was {busy:.1f} before the run: above 0, wall times and the event loop's are of the load, CPU times little. "
         "The 1536 px derivative and optimize are the same bytes: the default pipeline encodes them once."
+        + (f" Of this run are only: {', '.join(measured)}; the rest are of earlier ones." if given.task else "")
         + (f" Not here to be compared with: {', '.join(absent)}." if absent else "")
     )
     write(

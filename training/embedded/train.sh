@@ -49,5 +49,6 @@ if [ ! -f "$WORK/decoder/reconstructions.png" ]; then
     --steps "$DECODER_STEPS" --batch "$AE_BATCH" --lr 0.006 --device "$DEVICE"
 fi
 $PYTHON export.py --packages "$WORK/packages" --vae "$WORK/decoder" --text "$WORK/text" --unet "$WORK/denoiser/mean" --out "$OUT"
-$PYTHON "$root/bench/embedded_model.py" --packages "$WORK/packages" --data "$WORK/data" --judge "$WORK/judge.pt" || true # 1: a goal was missed
+$PYTHON "$root/bench/embedded_model.py" --packages "$WORK/packages" --data "$WORK/data" --shards "$WORK/varied" \
+  --judge "$WORK/judge.pt" || true # 1: a goal was missed
 $PYTHON sheets.py --dir "$OUT" --out "$root/docs/embedded-model"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -90,7 +91,7 @@ class Part(Source):
         self.whole = whole
         self.box = box
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """That of the whole, and which part it is."""
         return f"{self.whole.digest}@{self.box}"

@@ -294,13 +294,14 @@ async def test_one_that_stays_away_ends_what_stands_still(start: Any, gate: Gate
         assert (await server.generate(**SMALL)).result.steps == 1
 
 
-async def test_a_drawing_that_finds_no_room_again_ends_alone(start: Any, gate: Gate) -> None:
+async def test_a_drawing_that_finds_no_room_again_ends_alone(start: Any, gate: Gate, told: Told) -> None:
     async with host() as vram, start(lease="auto", vram=vram.address) as server:
         await server.generate(**SMALL)
         [weights] = await vram.held(MODEL)
         call = await begun(server, gate)
         await vram.go()
         await vram.come(simulated_bytes=weights.bytes + MIB)
+        await told.heard("lease lost", 2)
         gate.open.set()
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await drawn(call)

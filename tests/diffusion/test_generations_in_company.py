@@ -99,7 +99,7 @@ async def test_one_that_fails_harms_nobody(start: Any, tmp_path: Any) -> None:
             server.generate(**SMALL), server.generate(**SMALL, model="odd"), return_exceptions=True
         )
         assert isinstance(failed, grpc.aio.AioRpcError)
-        assert from_call(failed).reason == "INTERNAL"
+        assert from_call(failed).reason == "MODEL_NOT_FOUND"
         assert again.data == good.data
 
 

@@ -152,6 +152,15 @@ async def test_no_server_is_unavailable() -> None:
     await channel.close()
 
 
+async def test_that_memory_is_in_use_is_said_at_once(vram: Any) -> None:
+    # A heartbeat is due in twenty minutes: until the first, nothing of a lease counts as what the driver shows already.
+    lease = await vram.client.acquire(60 * MIB, holder="model", ttl=3600)
+    lease.report_used(50 * MIB)
+    [told] = await vram.until(lambda leases: leases[0].bytes_used > 0)
+    assert told.bytes_used == 50 * MIB
+    await lease.release()
+
+
 async def test_heartbeats_keep_a_lease_and_silence_ends_it(vram: Any) -> None:
     lease = await vram.client.acquire(60 * MIB, holder="lively", ttl=3)
     for used in (7 * MIB, 8 * MIB):

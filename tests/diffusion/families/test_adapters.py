@@ -216,9 +216,9 @@ def test_a_file_that_does_not_fit_leaves_nothing_behind(
 def test_a_pipeline_that_runs_whole_hears_them_too(fresh: Any, files: dict[str, Path]) -> None:
     whole = wrap(StableDiffusionPAGPipeline(**fresh.components, requires_safety_checker=False))
     assert isinstance(whole, Whole)
-    bare = whole.draw(wish(), lambda step: None)
+    bare = whole.draw(wish(), lambda step: None, lambda: None)
     whole.adapters.load([INK, FUR], files, 8)
-    inked, furred = (whole.draw(wish(lora), lambda step: None) for lora in (INK, FUR))
-    assert (whole.draw(wish(), lambda step: None) == bare).all()
+    inked, furred = (whole.draw(wish(lora), lambda step: None, lambda: None) for lora in (INK, FUR))
+    assert (whole.draw(wish(), lambda step: None, lambda: None) == bare).all()
     assert (inked != bare).any()
     assert (furred != inked).any()

@@ -76,7 +76,7 @@ class Residency:
         """The model in memory, for the length of a block. Raises what loading and leasing raise."""
         await self.shelf.pass_by()
         self.users.enter(feed)
-        self.tell_idle()
+        self.tell()
         try:
             yield await self.ready(priority)
         finally:
@@ -86,12 +86,13 @@ class Residency:
                 loader, self.loader = self.loader, None
                 loader.cancel()
             self.last_used = time.monotonic()
-            self.tell_idle()
+            self.tell()
             self.shelf.stir()
 
-    def tell_idle(self) -> None:
-        """Tells the vram server whether anybody needs the weights."""
+    def tell(self) -> None:
+        """Tells the vram server that the weights are there, and whether anybody needs them."""
         if self.lease is not None:
+            self.lease.report_used(self.weight_bytes)
             self.lease.report_idle(not self.users)
 
     @property
@@ -151,7 +152,7 @@ class Residency:
         self.last_used = time.monotonic()
         metrics.LOADED.labels(self.entry.name).set(self.weight_bytes)
         log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
-        self.tell_idle()
+        self.tell()
         self.keeper = asyncio.create_task(self.keep())
         self.keeper.add_done_callback(self.keeper_ended)
         return self.loaded
@@ -223,7 +224,7 @@ class Residency:
             await self.unload()
             self.threads.open.set()
             return False
-        self.tell_idle()
+        self.tell()
         loaded.resume()
         self.threads.open.set()
         return True

@@ -6,7 +6,7 @@
         on_waiting=lambda position, requested, available: ...,   # called in the event loop, must not block
     ) as lease:
         lease.fencing_token, lease.device_id, lease.bytes
-        lease.report_used(bytes)       # goes with the next heartbeat; lets the server see what is in use
+        lease.report_used(bytes)       # lets the server see what is in use
         lease.report_idle(True)        # nobody needs it now: it may be asked back for whoever does
         await lease.resize(3 * 2**30)  # less at once; more waits in the queue
         lease.check()                  # between two steps, from any thread: raises LeaseLost once the lease is void

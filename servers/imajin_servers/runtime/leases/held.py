@@ -102,8 +102,10 @@ class HeldLease:
         return max(self.revoke_at - self.loop.time(), 0.0)
 
     def report_used(self, bytes: int) -> None:
-        """Says how many bytes are in use; the next heartbeat carries it. 0 means unknown."""
-        self.bytes_used = bytes
+        """Says how many bytes are in use: at once the first time, for until then none are taken to be; then by the next heartbeat. 0 means unknown."""
+        first, self.bytes_used = not self.bytes_used, bytes
+        if first:
+            self.stirred.set()
 
     def report_idle(self, idle: bool) -> None:
         """Says at once whether nobody needs the memory; a preemptible lease that is idle is asked back for whoever does."""
@@ -187,20 +189,20 @@ class HeldLease:
 
     async def speak(self, call: Call, opening: pb.HoldLeaseRequest | None) -> None:
         """Writes what this side wants and has not said on this stream yet, and heartbeats between."""
-        told, told_idle = self.bytes, False
+        told, said = self.bytes, (False, False)
         # The reader hears of a break with its cause, so this side only stops.
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             if opening is not None:
                 self.unanswered.append(self.loop.time())
                 await call.write(opening)
                 await self.beat(call)
-                told_idle = self.idle
+                said = self.idle, self.bytes_used > 0
             while not self.released:
                 if self.wanted != told:
                     told = self.wanted
                     await call.write(pb.HoldLeaseRequest(resize=pb.Resize(bytes=told)))
                     continue
-                if self.idle == told_idle:
+                if (self.idle, self.bytes_used > 0) == said:
                     try:
                         async with asyncio.timeout(self.interval):
                             await self.stirred.wait()
@@ -208,7 +210,7 @@ class HeldLease:
                         continue
                     except TimeoutError:
                         pass
-                told_idle = self.idle
+                said = self.idle, self.bytes_used > 0
                 await self.beat(call)
             await call.write(pb.HoldLeaseRequest(release=pb.Release()))
             await call.done_writing()

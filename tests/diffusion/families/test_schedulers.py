@@ -112,6 +112,8 @@ def test_more_steps_than_a_scheduler_has_is_an_error_of_the_request(stable_diffu
 def test_a_pipeline_that_runs_whole_takes_them_too(stable_diffusion: Any) -> None:
     whole = wrap(StableDiffusionPAGPipeline(**stable_diffusion.components, requires_safety_checker=False))
     assert isinstance(whole, Whole)
-    drawn = {name: whole.draw(order(name), lambda step: None, lambda: None).tobytes() for name in ("", "ddim", "heun", "")}
+    drawn = {
+        name: whole.draw(order(name), lambda step: None, lambda: None).tobytes() for name in ("", "ddim", "heun", "")
+    }
     assert len(set(drawn.values())) == 3
     assert whole.draw(order(""), lambda step: None, lambda: None).tobytes() == drawn[""]

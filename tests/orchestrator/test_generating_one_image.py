@@ -67,7 +67,8 @@ async def test_the_denoiser_hears_how_long_somebody_waits(house: Any) -> None:
     assert [response async for response in call]
     await generated(house)
     within, forever = house.diffusion.waited_for
-    assert 0 < within <= 60
+    # gRPC rounds deadlines up.
+    assert 50 < within < 70
     assert forever is None
 
 

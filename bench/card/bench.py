@@ -59,7 +59,7 @@ class Bench:
 
     def begun(self, order: Order) -> Run:
         """A run before its first step, all of which is on the card: the engine's stream doesn't wait for this one."""
-        return streams.dry(self.scale.device, self.subject.begun)(order)
+        return streams.dry(self.scale.device, self.subject.begun, order)()
 
     @contextmanager
     def engine(self, max_batch: int = 1) -> Iterator[Engine]:

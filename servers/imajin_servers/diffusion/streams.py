@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -52,12 +53,17 @@ def settle(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def dry(device: torch.device, work: Callable[..., T]) -> Callable[..., T]:
-    """`work`, which returns when the card has done its part too."""
+def dry(device: torch.device, work: Callable[..., T], *args: Any) -> Callable[[], T]:
+    """`work` of `args`, for one call, which returns when the card has done its part too.
 
-    def through(*args: object) -> T:
+    Both are let go of by then: a thread of an executor holds what it was given for a moment after the result is out, and a model that
+    is unloaded in that moment would leave its memory in PyTorch's reserve.
+    """
+    once = [partial(work, *args)]
+
+    def through() -> T:
         try:
-            return work(*args)
+            return once.pop()()
         except BaseException as error:
             emptied(error)
             raise

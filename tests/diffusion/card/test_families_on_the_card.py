@@ -45,13 +45,12 @@ def carded(name: str) -> Family:
 def drawn(family: Family, plan: Sequence[Order], memory: Memory) -> tuple[list[Any], int]:
     """Pictures of `plan`, drawn together, with two pauses before the first step and one after; bytes left in a pause at most."""
     left = []
-    begun = streams.dry(CARD, family.begun)
     shown = Previewer(family.stepwise)
     engine = Engine("test", family.stepwise, max_batch=4, ageing=1.0)
     try:
         engine.pause()
-        early = begun(plan[0])
-        tickets = [engine.submit(begun(order), lambda run: None) for order in plan]
+        early = streams.dry(CARD, family.begun, plan[0])()
+        tickets = [engine.submit(streams.dry(CARD, family.begun, order)(), lambda run: None) for order in plan]
         family.heard.clear()
         for _ in range(2):
             engine.move(HOST)

@@ -7,28 +7,24 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import structlog
-import torch
 
-from imajin_servers.diffusion import metrics, streams
+from imajin_servers.diffusion import metrics
 from imajin_servers.diffusion.emptied import emptied
 from imajin_servers.diffusion.feed import Feed
 from imajin_servers.diffusion.models import loading
 from imajin_servers.diffusion.models.card import Card
-from imajin_servers.diffusion.models.device import free_bytes, swept
 from imajin_servers.diffusion.models.loaded import Loaded
 from imajin_servers.diffusion.models.moving import moved_away, moved_back, put_out
+from imajin_servers.diffusion.models.reading import read
 from imajin_servers.diffusion.models.rooms import Rooms
 from imajin_servers.diffusion.models.shelf import Shelf
-from imajin_servers.diffusion.models.speed import hasten
 from imajin_servers.diffusion.models.threads import Threads
 from imajin_servers.diffusion.models.users import Users
-from imajin_servers.diffusion.pipelines import Stepwise, Whole, wrap
+from imajin_servers.diffusion.pipelines import Stepwise, Whole
 from imajin_servers.diffusion.settings import ModelEntry
-from imajin_servers.diffusion.settled import settled
-from imajin_servers.runtime.errors import GpuOutOfMemory, ImajinError, Internal, LeaseLost
+from imajin_servers.runtime.errors import ImajinError, Internal, LeaseLost
 from imajin_servers.runtime.leases import HeldLease
 
 DRAINING = "DRAINING"
@@ -76,7 +72,7 @@ class Residency:
         """The model in memory, for the length of a block. Raises what loading and leasing raise."""
         await self.shelf.pass_by()
         self.users.enter(feed)
-        self.tell()
+        self.tell_idle()
         try:
             yield await self.ready(priority)
         finally:
@@ -86,14 +82,19 @@ class Residency:
                 loader, self.loader = self.loader, None
                 loader.cancel()
             self.last_used = time.monotonic()
-            self.tell()
+            self.tell_idle()
             self.shelf.stir()
 
-    def tell(self) -> None:
-        """Tells the vram server that the weights are there, and whether anybody needs them."""
+    def tell_idle(self) -> None:
+        """Tells the vram server whether anybody needs the weights."""
+        if self.lease is not None:
+            self.lease.report_idle(not self.users)
+
+    def tell_there(self) -> None:
+        """Tells the vram server that the weights are on the card, and whether anybody needs them."""
         if self.lease is not None:
             self.lease.report_used(self.weight_bytes)
-            self.lease.report_idle(not self.users)
+        self.tell_idle()
 
     @property
     def idle(self) -> bool:
@@ -144,7 +145,12 @@ class Residency:
                     group=self.group,
                     preemptible=True,
                 )
-                pipeline = await self.read(path, lease)
+                try:
+                    pipeline = await read(self.entry, path, self.threads, self.weight_bytes, self.users.tell_loading)
+                except BaseException:
+                    if lease is not None:
+                        await lease.release()
+                    raise
             finally:
                 self.coming = False
                 self.shelf.stir()
@@ -152,36 +158,10 @@ class Residency:
         self.last_used = time.monotonic()
         metrics.LOADED.labels(self.entry.name).set(self.weight_bytes)
         log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
-        self.tell()
+        self.tell_there()
         self.keeper = asyncio.create_task(self.keep())
         self.keeper.add_done_callback(self.keeper_ended)
         return self.loaded
-
-    async def read(self, path: Path, lease: HeldLease | None) -> Stepwise | Whole:
-        """The pipeline in `path`, in memory. The lease goes with a failure. Raises GpuOutOfMemory, ModelNotFound."""
-        loop = asyncio.get_running_loop()
-
-        def told(loaded: int, total: int) -> None:
-            loop.call_soon_threadsafe(self.users.tell_loading, loaded, total)
-
-        def work() -> Stepwise | Whole:
-            pipe = loading.load(self.entry, path, self.device, told)
-            hasten(pipe, self.entry)
-            try:
-                return wrap(pipe, self.entry.scheduler)
-            except ValueError as error:
-                raise loading.unloadable(self.entry, error) from error
-
-        try:
-            with metrics.LOADS.labels(self.entry.name).time():
-                return await settled(loop.run_in_executor(self.threads.encoder, streams.dry(self.device, work)))
-        except BaseException as error:
-            await asyncio.to_thread(swept, self.device)
-            if lease is not None:
-                await lease.release()
-            if isinstance(error, torch.OutOfMemoryError):
-                raise GpuOutOfMemory.of(self.weight_bytes, free_bytes(self.device) or 0) from error
-            raise
 
     async def keep(self) -> None:
         """Watches the leases: when that of the weights is asked back, or one is lost, the model leaves the card; it comes back for whom
@@ -224,7 +204,7 @@ class Residency:
             await self.unload()
             self.threads.open.set()
             return False
-        self.tell()
+        self.tell_there()
         loaded.resume()
         self.threads.open.set()
         return True

@@ -49,8 +49,8 @@ class Threads:
             await self.open.wait()
             self.count(1)
             try:
-                dried = streams.dry(self.device, work)
-                return await settled(asyncio.get_running_loop().run_in_executor(executor, dried, *args), stop)
+                dried = streams.dry(self.device, work, *args)
+                return await settled(asyncio.get_running_loop().run_in_executor(executor, dried), stop)
             finally:
                 self.count(-1)
 

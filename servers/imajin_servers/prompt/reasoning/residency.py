@@ -91,6 +91,9 @@ class Residency:
             self.users -= 1
             if not self.users:
                 self.unused.set()
+                for lease in self.leases:
+                    # By now it has been loaded.
+                    lease.report_used(lease.bytes)
                 self.tell_idle()
 
     def tell_idle(self) -> None:
@@ -111,7 +114,6 @@ class Residency:
                     device_id=device_id,
                     max_wait=terms.max_wait,
                 )
-                lease.report_used(amount)
                 leases.append(lease)
         except BaseException as error:
             await release(leases)

@@ -97,6 +97,11 @@ class HeldLease:
         if not self.held:
             raise self.lost_because("it was released" if self.released else self.why_lost)
 
+    @property
+    def state(self) -> tuple[bool, bool]:
+        """What is told at once when it changes: whether nobody needs the memory, and whether it is known how much is in use."""
+        return self.idle, self.bytes_used > 0
+
     def seconds_to_revoke(self) -> float:
         """Seconds until the memory counts as free after a Revoke; infinity without one."""
         return max(self.revoke_at - self.loop.time(), 0.0)
@@ -196,13 +201,13 @@ class HeldLease:
                 self.unanswered.append(self.loop.time())
                 await call.write(opening)
                 await self.beat(call)
-                said = self.idle, self.bytes_used > 0
+                said = self.state
             while not self.released:
                 if self.wanted != told:
                     told = self.wanted
                     await call.write(pb.HoldLeaseRequest(resize=pb.Resize(bytes=told)))
                     continue
-                if (self.idle, self.bytes_used > 0) == said:
+                if self.state == said:
                     try:
                         async with asyncio.timeout(self.interval):
                             await self.stirred.wait()
@@ -210,7 +215,7 @@ class HeldLease:
                         continue
                     except TimeoutError:
                         pass
-                said = self.idle, self.bytes_used > 0
+                said = self.state
                 await self.beat(call)
             await call.write(pb.HoldLeaseRequest(release=pb.Release()))
             await call.done_writing()

@@ -9,6 +9,7 @@ from typing import TypedDict, TypeVar, Unpack
 from imajin.common.v1 import model_pb2
 from imajin.prompt.v1 import prompt_pb2
 from imajin_client.calls import Calls, Stream
+from imajin_client.filled import filled
 from imajin_client.names import word
 
 
@@ -65,12 +66,13 @@ def request(
     seed: int | None = None,
 ) -> RequestT:
     """The contract's message of a description with DescribeOptions: for one answer, or for a stream."""
-    filters = prompt_pb2.Filters(
-        region=region, period=period, season=season, style=style, audience=audience, tags=list(tags)
+    filters = filled(
+        prompt_pb2.Filters, region=region, period=period, season=season, style=style, audience=audience, tags=list(tags)
     )
     if age or gender:
         filters.subjects.age, filters.subjects.gender = age, gender
-    return kind(
+    return filled(
+        kind,
         description=description,
         category=category,
         filters=filters,

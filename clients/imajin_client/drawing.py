@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from imajin.common.v1 import drawing_pb2, finishing_pb2, image_pb2, model_pb2
+from imajin_client.filled import filled
 from imajin_client.names import Anchor, Format, Scheduler, Style, value
 
 
@@ -29,7 +30,8 @@ class TextOverlay:
 
     def to_proto(self) -> finishing_pb2.TextOverlay:
         """The contract's message."""
-        return finishing_pb2.TextOverlay(
+        return filled(
+            finishing_pb2.TextOverlay,
             text=self.text,
             position=value(finishing_pb2.Anchor, self.position, "position"),
             size=self.size,
@@ -53,7 +55,7 @@ class Watermark:
     def to_proto(self) -> finishing_pb2.Watermark:
         """The contract's message."""
         position = value(finishing_pb2.Anchor, self.position, "position")
-        return finishing_pb2.Watermark(text=self.text, position=position, opacity=self.opacity)
+        return filled(finishing_pb2.Watermark, text=self.text, position=position, opacity=self.opacity)
 
 
 def overlay(given: TextOverlay | str | None) -> finishing_pb2.TextOverlay | None:
@@ -73,8 +75,8 @@ Loras = Mapping[str, float] | Sequence[str]
 def adapters(loras: Loras) -> list[drawing_pb2.LoraWeight]:
     """The contract's messages of `loras`."""
     if isinstance(loras, Mapping):
-        return [drawing_pb2.LoraWeight(name=name, weight=weight) for name, weight in loras.items()]
-    return [drawing_pb2.LoraWeight(name=name) for name in ([loras] if isinstance(loras, str) else loras)]
+        return [filled(drawing_pb2.LoraWeight, name=name, weight=weight) for name, weight in loras.items()]
+    return [filled(drawing_pb2.LoraWeight, name=name) for name in ([loras] if isinstance(loras, str) else loras)]
 
 
 class DrawOptions(TypedDict, total=False):

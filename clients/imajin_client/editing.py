@@ -11,6 +11,7 @@ from imajin.diffusion.v1 import diffusion_pb2
 from imajin_client.calls import Calls, Stream
 from imajin_client.drawing import DrawOptions, fields
 from imajin_client.errors import InvalidArgument, Violation
+from imajin_client.filled import filled
 from imajin_client.generating import GenerateEvent, events, finished
 from imajin_client.images import Image, ImageSource, Upload, messages, stencil, upload
 from imajin_client.names import Area, value
@@ -48,7 +49,8 @@ def spec(
     **options: Unpack[DrawOptions],
 ) -> diffusion_pb2.EditSpec:
     """The contract's message of a prompt, a mask and EditOptions. Raises InvalidArgument on a mask that is too long."""
-    return diffusion_pb2.EditSpec(
+    return filled(
+        diffusion_pb2.EditSpec,
         prompt=prompt,
         mask_data=encoded(mask) if mask is not None else b"",
         width=width,

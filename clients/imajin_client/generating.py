@@ -13,6 +13,7 @@ from imajin.orchestrator.v1 import orchestrator_pb2
 from imajin_client.calls import Calls, Stream
 from imajin_client.drawing import DrawOptions, fields
 from imajin_client.errors import Unavailable
+from imajin_client.filled import filled
 from imajin_client.images import Downloads, Image, Moderation
 from imajin_client.job import Job
 from imajin_client.model import Model
@@ -51,12 +52,13 @@ def request(
     **options: Unpack[DrawOptions],
 ) -> orchestrator_pb2.GenerateRequest:
     """The contract's message of a prompt with GenerateOptions."""
-    return orchestrator_pb2.GenerateRequest(
+    return filled(
+        orchestrator_pb2.GenerateRequest,
         prompt=prompt,
         width=width,
         height=height,
         preview_interval=preview_interval,
-        noise_canvas=image_pb2.Size(width=noise_canvas[0], height=noise_canvas[1]) if noise_canvas else None,
+        noise_canvas=filled(image_pb2.Size, width=noise_canvas[0], height=noise_canvas[1]) if noise_canvas else None,
         skip_processing=skip_processing,
         family=family,
         **fields(**options),

@@ -18,6 +18,7 @@ from imajin.vram.v1 import vram_lease_pb2
 from imajin_client import status
 from imajin_client.calls import Wire, cancel
 from imajin_client.errors import ImajinError, LeaseLost, Unavailable
+from imajin_client.filled import filled
 from imajin_client.names import word
 
 ENDED_DURING_A_WRITE = "Internal error from Core"
@@ -140,7 +141,7 @@ class AsyncLease:
         self.check()
         self._resizing = asyncio.get_running_loop().create_future()
         amount = bytes or round(gib * GIB)
-        await self._write(vram_lease_pb2.HoldLeaseRequest(resize=vram_lease_pb2.Resize(bytes=amount)))
+        await self._write(vram_lease_pb2.HoldLeaseRequest(resize=filled(vram_lease_pb2.Resize, bytes=amount)))
         try:
             await self._resizing
         finally:

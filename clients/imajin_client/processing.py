@@ -11,6 +11,7 @@ from imajin_client.calls import Calls
 from imajin_client.credentials import Verification
 from imajin_client.drawing import TextOverlay, Watermark, mark, overlay
 from imajin_client.errors import Unavailable
+from imajin_client.filled import filled
 from imajin_client.images import Downloads, ImageSource, messages, upload
 from imajin_client.names import Format, Operation, value, word
 from imajin_client.processed import Crop, Derivatives, Family, FocalPoint, PageOptions, Processed
@@ -49,10 +50,11 @@ class Processing(Calls):
         takes the fewest bytes that look so near to the original, by SSIMULACRA 2: 50 is medium, 70 high, 90 without a
         difference that one sees. `page` shapes the snippet that comes with the derivatives.
         """
-        spec = processing_pb2.ProcessSpec(
+        spec = filled(
+            processing_pb2.ProcessSpec,
             operations=[value(processing_pb2.Operation, item, "operations") for item in operations],
             family=family,
-            size=image_pb2.Size(width=size[0], height=size[1]) if size else None,
+            size=filled(image_pb2.Size, width=size[0], height=size[1]) if size else None,
             focal_point=point(focal_point),
             target_quality=target_quality,
             page=page.to_proto() if page else None,
@@ -79,7 +81,8 @@ class Processing(Calls):
         A `target_quality` takes the fewest bytes that look so near to the original; see `process`. `page` shapes the
         snippet that comes with them, as `page.html` of the list.
         """
-        spec = processing_pb2.DerivativesSpec(
+        spec = filled(
+            processing_pb2.DerivativesSpec,
             family=family,
             widths=list(widths),
             formats=[value(image_pb2.ImageFormat, item, "formats") for item in formats],
@@ -110,7 +113,8 @@ class Processing(Calls):
 
         Give `quality`, 1 to 100, or a `target_quality`, see `process`, or neither.
         """
-        spec = processing_pb2.ClipFocalSpec(
+        spec = filled(
+            processing_pb2.ClipFocalSpec,
             width=width,
             height=height,
             focal_point=point(focal_point),
@@ -172,4 +176,4 @@ class Processing(Calls):
 
 def point(given: tuple[float, float] | None) -> image_pb2.Point | None:
     """A focal point as the contract's message."""
-    return image_pb2.Point(x=given[0], y=given[1]) if given is not None else None
+    return filled(image_pb2.Point, x=given[0], y=given[1]) if given is not None else None

@@ -10,6 +10,7 @@ from imajin.common.v1 import model_pb2
 from imajin.orchestrator.v1 import orchestrator_pb2
 from imajin_client.calls import Calls
 from imajin_client.drawing import DrawOptions, fields
+from imajin_client.filled import filled
 from imajin_client.job import Job
 from imajin_client.names import Style, value
 
@@ -72,8 +73,12 @@ class Sizing(Calls):
         **options: Unpack[DrawOptions],
     ) -> Job:
         """Submits one picture in many sizes, by name (`hero`) or `WxH`, cut from the fewest bases of one seed."""
-        request = orchestrator_pb2.SubmitBatchSizesRequest(
-            prompt=prompt, sizes=list(sizes), request_id=request_id, **fields(**options)
+        request = filled(
+            orchestrator_pb2.SubmitBatchSizesRequest,
+            prompt=prompt,
+            sizes=list(sizes),
+            request_id=request_id,
+            **fields(**options),
         )
         call = self._wire.orchestrator.SubmitBatchSizes(request, timeout=timeout)
         answer = await self._wire.one("orchestrator", call)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from imajin.vram.v1 import vram_lease_pb2
 from imajin_client.calls import RETRY_SECONDS, Calls, Stream
 from imajin_client.errors import Unavailable
+from imajin_client.filled import filled
 from imajin_client.job import moment
 from imajin_client.lease import GIB, AsyncLease, OnWaiting
 from imajin_client.names import word
@@ -135,7 +136,8 @@ class AsyncVram(Calls):
         amount = bytes or round(gib * GIB)
         if amount <= 0:
             raise ValueError("say how much: gib=8, or bytes=8 * 1024**3")
-        ask = vram_lease_pb2.Acquire(
+        ask = filled(
+            vram_lease_pb2.Acquire,
             bytes=amount,
             device_id=device_id,
             priority=priority,

@@ -162,3 +162,26 @@ def test_addresses_come_from_arguments_then_environment_then_file(
     (tmp_path / "other.toml").write_text("[addresses\n")
     with pytest.raises(ValueError, match="no TOML"):
         AsyncClient()
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "options", "field"),
+    [
+        ("generate", ("a panda",), {"width": -1}, "width"),
+        ("generate", ("a panda",), {"seed": 2**70}, "seed"),
+        ("generate", ("a panda",), {"noise_canvas": (-1, 64)}, "width"),
+        ("generate", ("a panda",), {"loras": {"ink": "much"}}, "weight"),
+        ("edit", (PIXELS, "a panda"), {"mask_padding": -1}, "mask_padding"),
+        ("batch_sizes", ("a panda",), {"sizes": ["hero"], "steps": 1.5}, "steps"),
+        ("describe", ("a panda",), {"count": "two"}, "count"),
+        ("process", (PIXELS,), {"size": (64, -64)}, "height"),
+        ("derivatives", (PIXELS,), {"widths": [320, -1]}, "widths"),
+        ("clip_focal", (PIXELS, 64, 64), {"quality": -1}, "quality"),
+    ],
+)
+async def test_what_the_contract_cant_hold_is_refused_by_the_name_of_its_field(
+    method: str, arguments: tuple[Any, ...], options: dict[str, Any], field: str, client: AsyncClient
+) -> None:
+    with pytest.raises(errors.InvalidArgument, match=f"^{field}: ") as caught:
+        await getattr(client, method)(*arguments, **options)
+    assert [violation.field for violation in caught.value.violations] == [field]

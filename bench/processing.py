@@ -57,6 +57,7 @@ from results import FOLDER, Cell, write
 from stall import worst_stall
 
 WIDTHS = (320, 640, 1024, 1536)
+LOADS = 20
 CROPS = ((1200, 630), (300, 600), (1080, 1080))
 RUNS = int(os.environ.get("IMAJIN_BENCH_RUNS", "5"))
 
@@ -219,11 +220,14 @@ def default(given: argparse.Namespace, image: Image.Image, png: bytes) -> list[R
 
 
 def load(png: bytes) -> list[Row]:
-    """Eight default pipelines at once through the server, and how long the event loop stood still at most."""
+    """Eight default pipelines at once through the server, `LOADS` times, and how long the event loop stood still at most."""
     spent = time.process_time()
-    stall, wall = asyncio.run(worst_stall(png, 8))
-    cpu = (time.process_time() - spent) * 1000
-    return [["8 default pipelines at once", f"event loop still for {stall:.0f} ms at most", cpu, wall, "", "", "", ""]]
+    seen = [asyncio.run(worst_stall(png, 8)) for _ in range(LOADS)]
+    cpu = (time.process_time() - spent) * 1000 / LOADS
+    stalls = [stall for stall, _ in seen]
+    way = f"event loop still for {max(stalls):.0f} ms at most in {LOADS} runs, {statistics.median(stalls):.0f} in the median one"
+    wall = statistics.median(wall for _, wall in seen)
+    return [["8 default pipelines at once", way, cpu, wall, "", "", "", ""]]
 
 
 def with_rest(table: list[Row]) -> list[Row]:

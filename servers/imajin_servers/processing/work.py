@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ SMOOTHING = 0.2
 """Weight of the newest call in the running mean of how long a call takes."""
 LARGE = 8_000_000
 """Bytes of an upload after which freed memory is given back when nothing is held any more."""
+SWITCH_SECONDS = 0.001
+"""After which a thread in Python lets another go on. Of Python's own 5 ms the event loop waited for two threads' worth, and more where cores are scarce."""
 REST_SECONDS = 1.0
 """How long after it: the call still has to end, and the next upload would want the memory back."""
 
@@ -40,6 +43,7 @@ class Workshop:
         self.bytes = 0
         self.mean_seconds = 0.5
         self.threads = ThreadPoolExecutor(workers, thread_name_prefix="imajin-work")
+        sys.setswitchinterval(SWITCH_SECONDS)
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[Bench]:

@@ -14,32 +14,15 @@ from imajin_servers.processing.encode import Recipe, encode
 from imajin_servers.processing.resize import resize
 from imajin_servers.processing.settings import Encoders
 from imajin_servers.runtime.decoding.containers.png import SIGNATURE, chunk
-from imajin_servers.runtime.decoding.decode import decode, inspect
+from imajin_servers.runtime.decoding.decode import inspect
 from imajin_servers.runtime.decoding.limits import Limits
 from imajin_servers.runtime.errors import ImageInvalid
 
 from .conftest import file_of
+from .pixels import centre, near, opened, plain, swapped_profile
 
 ORANGE = (230, 120, 40)
 Pixels = np.ndarray
-
-
-def opened(data: bytes) -> Image.Image:
-    return decode(inspect(data, Limits()))
-
-
-def centre(picture: Image.Image) -> tuple[int, ...]:
-    value = picture.getpixel((picture.width // 2, picture.height // 2))
-    assert isinstance(value, tuple)
-    return value
-
-
-def near(colour: tuple[int, ...], wanted: tuple[int, ...], by: int = 4) -> bool:
-    return max(abs(one - other) for one, other in zip(colour, wanted, strict=True)) <= by
-
-
-def plain(mode: str, colour: object) -> Image.Image:
-    return Image.new(mode, (40, 30), colour)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -133,23 +116,6 @@ def test_cmyk_comes_out_in_its_colours() -> None:
     assert max(green, blue) < 60
 
 
-def swapped_profile() -> bytes:
-    """A profile whose red and green primaries are exchanged, so that ignoring it shows at once."""
-    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    count = int.from_bytes(data[128:132], "big")
-    for number in range(count):
-        at = 132 + 12 * number
-        if data[at : at + 4] == b"rXYZ":
-            data[at : at + 4] = b"gXYZ"
-        elif data[at : at + 4] == b"gXYZ":
-            data[at : at + 4] = b"rXYZ"
-        elif data[at : at + 4] == b"desc":
-            start = int.from_bytes(data[at + 4 : at + 8], "big")
-            size = int.from_bytes(data[at + 8 : at + 12], "big")
-            data[start + 12 : start + size] = data[start + 12 : start + size].replace(b"s\0R\0G\0B", b"o\0d\0d\0!")
-    return bytes(data)
-
-
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF"])
 def test_an_embedded_profile_is_applied(format: str) -> None:
     data = file_of(plain("RGB", (220, 20, 20)), format, quality=95, icc_profile=swapped_profile())
@@ -169,41 +135,6 @@ def test_an_alpha_channel_outlives_the_profile() -> None:
 )
 def test_a_profile_that_makes_no_sense_is_ignored(profile: bytes) -> None:
     assert near(centre(opened(file_of(plain("RGB", ORANGE), "PNG", icc_profile=profile))), ORANGE)
-
-
-def png_stating(value: int, *more: tuple[bytes, bytes], colour: int = 2) -> bytes:
-    """A PNG of samples of 128 and 255 that states a gamma of `value` hundred-thousandths."""
-    pixel = bytes([128, 255, 0]) if colour == 2 else bytes([128, 255, 0, 128])
-    stated = [(b"gAMA", struct.pack(">I", value)), *more]
-    return (
-        SIGNATURE
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, colour, 0, 0, 0))
-        + b"".join(chunk(kind, payload) for kind, payload in stated)
-        + chunk(b"IDAT", zlib.compress((b"\0" + pixel * 40) * 30))
-        + chunk(b"IEND", b"")
-    )
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    # sRGB's own curve says what half of the light is: 188; 1.8 was that of old Macintoshes.
-    [(100_000, 188), (55_556, 146), (45_455, 128), (45_000, 128)],
-)
-def test_a_gamma_that_a_png_states_is_applied(value: int, shown: int) -> None:
-    assert centre(opened(png_stating(value))) == (shown, 255, 0)
-    assert centre(opened(png_stating(value, colour=6))) == (shown, 255, 0, 128)
-
-
-@pytest.mark.parametrize("value", [0, 1, 1_000_000, 2**31 - 1])
-def test_a_gamma_that_makes_no_sense_is_ignored(value: int) -> None:
-    assert centre(opened(png_stating(value))) == (128, 255, 0)
-
-
-def test_a_profile_and_an_srgb_chunk_say_more_than_a_gamma() -> None:
-    assert centre(opened(png_stating(100_000, (b"sRGB", b"\0")))) == (128, 255, 0)
-    profile = b"swapped\0\0" + zlib.compress(swapped_profile())
-    red, green, _ = centre(opened(png_stating(100_000, (b"iCCP", profile))))
-    assert red > 240 > green
 
 
 def centroid(image: Image.Image) -> tuple[float, float]:

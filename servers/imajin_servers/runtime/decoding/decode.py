@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageFile
 
 from imajin.common.v1 import image_pb2
 from imajin_servers.runtime import images
-from imajin_servers.runtime.decoding import gamma, wuffs
+from imajin_servers.runtime.decoding import profiles, wuffs
 from imajin_servers.runtime.decoding.containers import TAKEN, FileFormat, Header, sniff
 from imajin_servers.runtime.decoding.containers.manifests import manifest_bytes
 from imajin_servers.runtime.decoding.limits import Limits
@@ -32,9 +31,6 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SRGB = ImageCms.createProfile("sRGB")
-COLOURS = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
-"""The colours that a profile must be of, by the mode of the image."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +96,15 @@ def decode(source: Source) -> Image.Image:
         if image.size != (header.width, header.height) and image.size != header.upright:
             raise ImageInvalid("the image's pixels differ in size from what its file says")
         icc = image.info.get("icc_profile")
-        power = None
         if header.format == "png":
-            power = gamma.stated(image.info)
             image = wuffs.pixels(source.clean, image) or image
         image.load()
         # AVIF turns are boxes that Pillow reports as EXIF; for the rest our own reader has the turn.
         turn = image.getexif().get(ORIENTATION, 1) if header.format == "avif" else header.orientation
         upright = image.transpose(TURNS[turn]) if turn in TURNS else image
-        picture = to_srgb(upright, icc)
-        return picture if power is None else gamma.to_srgb(picture, power)
+        if header.stated is None:
+            return to_srgb(upright, icc)
+        return profiles.applied(to_srgb(upright, None), profiles.made(header.stated))
     except (ImageInvalid, MemoryError):
         raise
     except Exception as error:
@@ -126,7 +121,7 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     elif image.mode in ("LA", "La", "PA", "RGBa") or (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
         image = image.convert("RGBA")
     if icc:
-        image = through_profile(image, icc)
+        image = profiles.applied(image, icc)
     if image.mode not in ("RGB", "RGBA"):
         image = image.convert("RGB")
     # A fresh image knows nothing of its file: encoders would write profile and transparency out of `info` again.
@@ -138,34 +133,3 @@ def narrowed(image: Image.Image) -> Image.Image:
     """16-bit grey as 8-bit grey, rounded."""
     wide = np.asarray(image).astype(np.uint32).clip(0, 65535)
     return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8), "L")
-
-
-def through_profile(image: Image.Image, icc: bytes) -> Image.Image:
-    """Converts from the embedded profile to sRGB. A profile that is broken, or of other colours, is ignored, as browsers do."""
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        core: Any = profile.profile
-        alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        plain = image.convert("RGB") if alpha else image
-        if core.xcolor_space.strip() != COLOURS.get(plain.mode):
-            return image
-        transform = ImageCms.buildTransform(profile, SRGB, plain.mode, "RGB")
-        # Most profiles are sRGB under some name. Names are not read: a damaged one made its parser take 200 MB.
-        if plain.mode == "RGB" and changes_little(transform):
-            return image
-        converted = ImageCms.applyTransform(plain, transform)
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image
-    if converted is None:
-        return image
-    if alpha:
-        converted.putalpha(alpha)
-    return converted
-
-
-def changes_little(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether an RGB transform leaves all of some colours from everywhere within a step of what they are."""
-    steps = np.arange(0, 256, 51, dtype=np.uint8)
-    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
-    changed = ImageCms.applyTransform(Image.fromarray(cube), transform)
-    return changed is not None and bool(np.abs(np.asarray(changed, np.int16) - cube).max() <= 1)

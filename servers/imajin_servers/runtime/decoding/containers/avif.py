@@ -8,7 +8,14 @@ from imajin_servers.runtime.decoding.containers import av1
 from imajin_servers.runtime.decoding.containers.boxes import Box, Reader, boxes, find
 from imajin_servers.runtime.decoding.containers.edits import Edits, Span, gaps
 from imajin_servers.runtime.decoding.containers.header import Header, Stripped
-from imajin_servers.runtime.decoding.containers.items import META_SKIP, extents, item_entries, primary_size
+from imajin_servers.runtime.decoding.containers.items import (
+    META_SKIP,
+    PROFILES,
+    extents,
+    item_entries,
+    primary_colours,
+    primary_size,
+)
 from imajin_servers.runtime.errors import ImageInvalid
 
 BRANDS = {b"avif", b"avis"}
@@ -74,8 +81,8 @@ def inspect(data: bytes) -> Header:
     if not (width and height):
         raise ImageInvalid(f"the AVIF says that it is {width} x {height} pixels")
     check_pixels(data, meta, media(outer), width * height)
-    icc = any(data[box.start : box.start + 4] in (b"prof", b"rICC") for box in colours(data, meta))
-    return Header("avif", width, height, frames, icc=icc)
+    icc = any(data[box.start : box.start + 4] in PROFILES for box in colours(data, meta))
+    return Header("avif", width, height, frames, icc=icc, stated=primary_colours(data, meta))
 
 
 def media(outer: Sequence[Box]) -> list[Box]:

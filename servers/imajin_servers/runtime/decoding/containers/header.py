@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from imajin_servers.runtime.decoding.containers.stated import Colours
+
 FileFormat = Literal["png", "jpeg", "webp", "avif", "gif", "raw"]
 MAX_BLOCKS = 65_536
 """Chunks, segments or boxes of one file. Real files have some thousand; more is made to keep a parser busy."""
@@ -22,6 +24,8 @@ class Header:
     """EXIF orientation, 1 to 8; 1 where there is none."""
     icc: bool = False
     """Whether a colour profile is inside."""
+    stated: Colours | None = None
+    """Colours that the file states by numbers, where these go before a profile or there is none."""
     packed: int = 0
     """Bytes that hold the pixels of the first frame."""
     least: int = 0

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from imajin_servers.runtime.decoding.containers.boxes import Box, Reader, boxes, find
 from imajin_servers.runtime.decoding.containers.header import MAX_BLOCKS
+from imajin_servers.runtime.decoding.containers.stated import SRGB, Colours, of_codes
 from imajin_servers.runtime.errors import ImageInvalid
 
 META_SKIP = 4
 """`meta` is a full box: version and flags lie before its first child."""
+PROFILES = (b"prof", b"rICC")
+"""Kinds of `colr` that hold a profile."""
 MAX_PIECES = 4096
 """Pieces of all items of one file. A still image has one to three items, a grid one for each of its tiles."""
 
@@ -82,8 +85,8 @@ def extents(data: bytes, meta: Box, media: Sequence[Box]) -> Iterator[tuple[int,
                 yield identity, start, end
 
 
-def primary_size(data: bytes, meta: Box) -> tuple[int, int]:
-    """Width and height of the primary item, (0, 0) when nothing says them."""
+def primary_properties(data: bytes, meta: Box) -> Iterator[Box]:
+    """What is said about the primary item."""
     primary = 0
     for box in find(data, meta, b"pitm", skip=META_SKIP):
         reader = Reader(data, box)
@@ -93,11 +96,32 @@ def primary_size(data: bytes, meta: Box) -> tuple[int, int]:
         known = [box for store in find(data, properties, b"ipco") for box in boxes(data, store.start, store.end)]
         for table in find(data, properties, b"ipma"):
             for item, index in associations(data, table):
-                if item == primary and 0 < index <= len(known) and known[index - 1].kind == b"ispe":
-                    reader = Reader(data, known[index - 1])
-                    reader.version()
-                    return reader.uint(4), reader.uint(4)
+                if item == primary and 0 < index <= len(known):
+                    yield known[index - 1]
+
+
+def primary_size(data: bytes, meta: Box) -> tuple[int, int]:
+    """Width and height of the primary item, (0, 0) when nothing says them."""
+    for box in primary_properties(data, meta):
+        if box.kind == b"ispe":
+            reader = Reader(data, box)
+            reader.version()
+            return reader.uint(4), reader.uint(4)
     return 0, 0
+
+
+def primary_colours(data: bytes, meta: Box) -> Colours | None:
+    """The colours that are stated for the primary item by numbers; None for sRGB, or where a profile says more."""
+    stated = None
+    for box in primary_properties(data, meta):
+        if box.kind == b"colr":
+            reader = Reader(data, box)
+            kind = reader.uint(4).to_bytes(4, "big")
+            if kind in PROFILES:
+                return None
+            if kind == b"nclx" and stated is None:
+                stated = of_codes(reader.uint(2), reader.uint(2))
+    return None if stated == SRGB else stated
 
 
 def associations(data: bytes, table: Box) -> Iterator[tuple[int, int]]:

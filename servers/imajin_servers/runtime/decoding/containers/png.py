@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from imajin_servers.runtime.decoding.containers import orientation
 from imajin_servers.runtime.decoding.containers.header import MAX_BLOCKS, Header, Stripped
+from imajin_servers.runtime.decoding.containers.stated import SRGB, Colours, of_codes, of_gamma
 from imajin_servers.runtime.errors import ImageInvalid
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -24,6 +25,7 @@ NAMES = {
     b"fdAT": "animation",
     b"caBX": "c2pa",
 }
+COLOURS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 CHANNELS = {2: 3, 4: 2, 6: 4}
 """Numbers a pixel, by the header's kind of colour; 1 for the others."""
 DENSEST = 1032
@@ -57,6 +59,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 def inspect(data: bytes) -> Header:
     """Reads what the file says about its image."""
     frames, turned, icc = 1, 1, False
+    colours: dict[bytes, bytes] = {}
     width, height = dimensions(data)
     seen, packed = False, 0
     for kind, start, end in chunks(data):
@@ -68,10 +71,27 @@ def inspect(data: bytes) -> Header:
             turned = orientation.read(data[start:end])
         elif kind == b"iCCP":
             icc = True
+        if kind in COLOURS:
+            colours.setdefault(kind, data[start : min(end, start + 32)])
     if not seen:
         raise ImageInvalid("the PNG has no pixels")
     raw = width * height * data[24] * CHANNELS.get(data[25], 1) // 8
-    return Header("png", width, height, frames, turned, icc, packed, raw // DENSEST)
+    return Header("png", width, height, frames, turned, icc, stated(colours), packed, raw // DENSEST)
+
+
+def stated(colours: Mapping[bytes, bytes]) -> Colours | None:
+    """What the chunks of COLOURS say: the first that says anything counts. https://www.w3.org/TR/png-3/#4Concepts.ColourSpaces"""
+    codes = colours.get(b"cICP", b"")
+    # Samples are RGB of the full range; anything else is for video.
+    if len(codes) == 4 and codes[2:] == b"\0\1" and (known := of_codes(codes[0], codes[1])) is not None:
+        return known
+    gamma = colours.get(b"gAMA", b"")
+    if b"iCCP" in colours or b"sRGB" in colours or len(gamma) != 4:
+        return None
+    corners = colours.get(b"cHRM", b"")
+    points = struct.unpack(">8I", corners) if len(corners) == 32 else None
+    found = of_gamma(int.from_bytes(gamma, "big"), points)
+    return None if found == SRGB else found
 
 
 def dimensions(data: bytes) -> tuple[int, int]:

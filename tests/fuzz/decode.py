@@ -38,8 +38,8 @@ def headers(data: bytes) -> Source | None:
     except (ImageInvalid, ImageTooLarge):
         return None
     again = inspect(source.clean, LIMITS)
-    kept = (again.header.format, again.header.upright, again.clean)
-    if kept != (source.header.format, source.header.upright, source.clean):
+    kept = (again.header.format, again.header.upright, again.header.stated, again.clean)
+    if kept != (source.header.format, source.header.upright, source.header.stated, source.clean):
         raise AssertionError("stripping twice is not stripping once")
     if again.removed:
         raise AssertionError(f"stripping left {again.removed}")

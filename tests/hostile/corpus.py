@@ -277,6 +277,31 @@ def sums() -> Iterator[File]:
     yield "gif-noise", SOUND["gif"][:frame] + random.Random(6).randbytes(254) + b"\0;", "typed"
 
 
+def colours() -> Iterator[File]:
+    """Colours by numbers: sound ones, and such that no matrix can be made of."""
+    pixels = idat(bytes(8 * 25))
+    gamma = chunk(b"gAMA", struct.pack(">I", 45_455))
+    d65 = (31_270, 32_900)
+    yield "png-p3", png(chunk(b"cICP", b"\x0c\x0d\0\1"), pixels), "taken"
+    yield "png-codes-of-nothing", png(chunk(b"cICP", b"\xff\xff\xff\xff"), pixels), "taken"
+    for name, corners in (
+        ("adobe", (*d65, 64_000, 33_000, 21_000, 71_000, 15_000, 6_000)),
+        ("zeros", (0,) * 8),
+        ("ones", (2**32 - 1,) * 8),
+        ("a-point", (*d65, *d65, *d65, *d65)),
+        ("a-line", (*d65, 10_000, 10_000, 30_000, 30_000, 50_000, 50_000)),
+        ("nearly-a-line", (*d65, 10_000, 10_000, 30_000, 30_001, 50_000, 50_000)),
+        ("a-dark-white", (31_270, 1, 64_000, 33_000, 21_000, 71_000, 15_000, 6_000)),
+    ):
+        yield f"png-{name}", png(gamma, chunk(b"cHRM", struct.pack(">8I", *corners)), pixels), "taken"
+    for power in (0, 1, 10_000, 200_000, 2**32 - 1):
+        yield f"png-gamma-{power}", png(chunk(b"gAMA", struct.pack(">I", power)), pixels), "taken"
+    yield "png-short-chromaticities", png(gamma, chunk(b"cHRM", b"short"), pixels), "typed"
+    at = SOUND["avif"].index(b"nclx") + 4
+    for name, codes in (("p3", (12, 13)), ("hdr", (9, 16)), ("codes-of-nothing", (65_535, 65_535))):
+        yield f"avif-{name}", put(SOUND["avif"], at, struct.pack(">HH", *codes)), "taken"
+
+
 def polyglots() -> Iterator[File]:
     """Files that are two things at once."""
     page = b"<html><script>alert(1)</script></html>"
@@ -402,6 +427,7 @@ FAMILIES = {
     "truncated": truncated,
     "length": lengths,
     "checksum": sums,
+    "colours": colours,
     "polyglot": polyglots,
     "metadata": metadata,
     "manifest": manifests,

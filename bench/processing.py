@@ -54,7 +54,7 @@ from peers import (
     vips_each,
 )
 from results import FOLDER, Cell, write
-from stall import worst_stall
+from stall import stalls
 
 WIDTHS = (320, 640, 1024, 1536)
 LOADS = 20
@@ -219,13 +219,13 @@ def default(given: argparse.Namespace, image: Image.Image, png: bytes) -> list[R
         return rows("default pipeline", measure(ways, RUNS), "Pillow, file opened per file")
 
 
-def load(png: bytes) -> list[Row]:
+def load() -> list[Row]:
     """Eight default pipelines at once through the server, `LOADS` times, and how long the event loop stood still at most."""
     spent = time.process_time()
-    seen = [asyncio.run(worst_stall(png, 8)) for _ in range(LOADS)]
+    seen = asyncio.run(stalls(8, LOADS))
     cpu = (time.process_time() - spent) * 1000 / LOADS
-    stalls = [stall for stall, _ in seen]
-    way = f"event loop still for {max(stalls):.0f} ms at most in {LOADS} runs, {statistics.median(stalls):.0f} in the median one"
+    still = [stall for stall, _ in seen]
+    way = f"event loop still for {max(still):.0f} ms at most in {LOADS} runs, {statistics.median(still):.0f} in the median one"
     wall = statistics.median(wall for _, wall in seen)
     return [["8 default pipelines at once", way, cpu, wall, "", "", "", ""]]
 
@@ -260,7 +260,7 @@ def main() -> None:
         "large": lambda: family(given, photo, camera, "jpeg", "four plain JPEG of a large JPEG", progressive=False),
         "crops": lambda: crops(given, image, png),
         "default": lambda: default(given, image, png),
-        "load": lambda: load(png),
+        "load": load,
     }
     table = [row for name, task in tasks.items() if name in (given.task or tasks) for row in task()]
     measured = dict.fromkeys(str(row[0]) for row in table)
@@ -271,7 +271,7 @@ def main() -> None:
     note = (
         "`to floor` is CPU against encoding alone, `less` how many times less CPU than Pillow opening the file for each. Bare pixels are what the suite's "
         "own servers send. Thumbor's JPEGs are progressive always; its CPU is its server's.\n\n"
-        "Under load client and server share one event loop. "
+        "Under load the client is a process of its own; CPU is the server's. "
         f"A 100000 x 100000 header is refused in {refusal(png):.0f} us. "
         f"The machine's load average was {busy:.1f} before the run: above 0, wall times and the event loop's are of the load, CPU times little. "
         "The 1536 px derivative and optimize are the same bytes: the default pipeline encodes them once."

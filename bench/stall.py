@@ -1,10 +1,15 @@
-"""How long the processing server's event loop stands still under load."""
+"""How long the processing server's event loop stands still under load. Run as a program it is the client of the load.
+
+The client is a process of its own: what it does before a call (hashes of the file, opening eight calls in one turn) stands in no server's way.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
+from typing import IO
 
 import grpc
 
@@ -15,30 +20,37 @@ from imajin_servers.processing.__main__ import build
 from imajin_servers.processing.settings import ProcessingSettings
 from imajin_servers.runtime.channels import connect
 from imajin_servers.runtime.images import chunks
-from imajin_servers.runtime.server import OPTIONS, Lifetime
-from noise import HEIGHT, WIDTH
+from imajin_servers.runtime.server import OPTIONS, Lifetime, out_of_sight
+from noise import HEIGHT, WIDTH, picture, png_of
 
 
-def messages(spec: pb.ProcessSpec, data: bytes) -> list[pb.ProcessRequest]:
-    """All of a call's messages."""
-    pieces = chunks(data, image_pb2.IMAGE_FORMAT_PNG, WIDTH, HEIGHT)
-    return [pb.ProcessRequest(spec=spec), *(pb.ProcessRequest(chunk=chunk) for chunk in pieces)]
+async def sent(data: bytes) -> AsyncIterator[pb.ProcessRequest]:
+    """A call's messages: the default pipeline."""
+    yield pb.ProcessRequest(spec=pb.ProcessSpec())
+    for chunk in chunks(data, image_pb2.IMAGE_FORMAT_PNG, WIDTH, HEIGHT):
+        yield pb.ProcessRequest(chunk=chunk)
 
 
-async def sent(messages: list[pb.ProcessRequest]) -> AsyncIterator[pb.ProcessRequest]:
-    """The same, one after the other."""
-    for message in messages:
-        yield message
+async def load(address: str, calls: int, orders: IO[str]) -> None:
+    """Makes `calls` calls at once for each line of `orders`, after one to warm up, and prints how many seconds they took."""
+    png = png_of(picture())
+
+    async def one(stub: pb_grpc.ProcessingServiceStub) -> None:
+        async for _ in stub.Process(sent(png)):
+            pass
+
+    async with connect(address) as channel:
+        stub = pb_grpc.ProcessingServiceStub(channel)
+        await one(stub)
+        print(0, flush=True)
+        while await asyncio.to_thread(orders.readline):
+            began = time.perf_counter()
+            await asyncio.gather(*(one(stub) for _ in range(calls)))
+            print(time.perf_counter() - began, flush=True)
 
 
-async def worst_stall(png: bytes, calls: int) -> tuple[float, float]:
-    """The longest time, in ms, for which the server's event loop did not turn under `calls` default pipelines; and their wall time.
-
-    Client and server share the loop here, so the client's work is in it too, but for what a client does before it calls: eight hashes
-    of the file in one turn were most of what stood still.
-    """
-    upload = messages(pb.ProcessSpec(), png)
-    settings = ProcessingSettings()
+async def stalls(calls: int, runs: int) -> list[tuple[float, float]]:
+    """For each of `runs` loads of `calls` default pipelines: the longest time for which the loop did not turn, and wall time, in ms."""
     server = grpc.aio.server(options=OPTIONS)
     port = server.add_insecure_port("127.0.0.1:0")
     gaps: list[float] = []
@@ -50,20 +62,35 @@ async def worst_stall(png: bytes, calls: int) -> tuple[float, float]:
             gaps.append(time.perf_counter() - last - 0.001)
             last = time.perf_counter()
 
-    async def one(stub: pb_grpc.ProcessingServiceStub) -> None:
-        async for _ in stub.Process(sent(upload)):
-            pass
-
-    async with build(settings, Lifetime()) as services, connect(f"127.0.0.1:{port}") as channel:
+    seen: list[tuple[float, float]] = []
+    async with build(ProcessingSettings(), Lifetime()) as services:
         for service in services:
             service.add(service.servicer, server)
+        out_of_sight()
         await server.start()
-        stub = pb_grpc.ProcessingServiceStub(channel)
-        await one(stub)
+        client = await asyncio.create_subprocess_exec(
+            sys.executable,
+            __file__,
+            f"127.0.0.1:{port}",
+            str(calls),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert client.stdin is not None
+        assert client.stdout is not None
+        await client.stdout.readline()
         watcher = asyncio.create_task(watch())
-        began = time.perf_counter()
-        await asyncio.gather(*(one(stub) for _ in range(calls)))
-        wall = time.perf_counter() - began
+        for _ in range(runs):
+            gaps.clear()
+            client.stdin.write(b"go\n")
+            wall = float(await client.stdout.readline())
+            seen.append((max(gaps) * 1000, wall * 1000))
         watcher.cancel()
+        client.stdin.close()
+        await client.wait()
         await server.stop(0)
-    return max(gaps) * 1000, wall * 1000
+    return seen
+
+
+if __name__ == "__main__":
+    asyncio.run(load(sys.argv[1], int(sys.argv[2]), sys.stdin))

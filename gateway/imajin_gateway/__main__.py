@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import signal
 import socket
 import sys
@@ -94,6 +95,9 @@ async def serve(settings: GatewaySettings, listener: socket.socket) -> int:
         loop.add_signal_handler(number, stop)
     host, port = listener.getsockname()[:2]
     log.info("serving", address=f"{host}:{port}")
+    # What start-up has made is there to the end: a full collection of it would only halt the event loop.
+    gc.collect()
+    gc.freeze()
     with metrics.served(settings.metrics_address):
         await server.serve(sockets=[listener])
     log.info("stopped")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -107,6 +108,7 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
                 service.add(service.servicer, server)
             names = [service.name for service in services]
             reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+            out_of_sight()
             await server.start()
             for served in ["", *names]:
                 await states.set(served, health_pb2.HealthCheckResponse.SERVING)
@@ -118,6 +120,15 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
             await server.stop(settings.drain_seconds)
     log.info("stopped")
     return 0
+
+
+def out_of_sight() -> None:
+    """Has Python's collector look at nothing that start-up has made, which is there to the end.
+
+    A full collection of it halted the event loop of the processing server for 100 ms under load.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def stop_signal() -> asyncio.Event:

@@ -125,7 +125,8 @@ async def serve(name: str, settings: SettingsT, build: Build[SettingsT]) -> int:
 def out_of_sight() -> None:
     """Has Python's collector look at nothing that start-up has made, which is there to the end.
 
-    A full collection of it halted the event loop of the processing server for 100 ms under load.
+    A full collection of it halted the event loop of the processing server for 100 ms under load; in the diffusion server, which sweeps
+    whenever a model leaves the card, it took 270 ms of each sweep, and takes 4 now.
     """
     gc.collect()
     gc.freeze()

@@ -62,10 +62,10 @@ def free_address() -> str:
 
 @contextmanager
 def server(
-    address: str, stderr: int | IO[str] = subprocess.DEVNULL
+    address: str, stderr: int | IO[str] = subprocess.DEVNULL, program: str = PROGRAM
 ) -> Iterator[tuple[subprocess.Popen[str], grpc.Channel]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         env=environment(address),
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -208,3 +208,15 @@ def test_a_signal_has_it_write_where_its_threads_are(tmp_path: Path) -> None:
     said = log.read_text()
     assert "Current thread" in said
     assert f'"port": {address.rpartition(":")[2]}' in said
+
+
+def test_the_garbage_collector_sees_little_of_what_start_up_has_made() -> None:
+    counting = "import gc; print(10 * len(gc.get_objects()) < gc.get_freeze_count(), flush=True)"
+    program = PROGRAM.replace('print("called", flush=True)', counting)
+    with server(free_address(), program=program) as (process, channel):
+        call = diffusion_pb2_grpc.DiffusionServiceStub(channel).ListModels.future(
+            diffusion_pb2.ListModelsRequest(), timeout=30
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        call.cancel()

@@ -296,7 +296,7 @@ def colours() -> Iterator[File]:
         yield f"png-{name}", png(gamma, chunk(b"cHRM", struct.pack(">8I", *corners)), pixels), "taken"
     for power in (0, 1, 10_000, 200_000, 2**32 - 1):
         yield f"png-gamma-{power}", png(chunk(b"gAMA", struct.pack(">I", power)), pixels), "taken"
-    yield "png-short-chromaticities", png(gamma, chunk(b"cHRM", b"short"), pixels), "typed"
+    yield "png-short-chromaticities", png(gamma, chunk(b"cHRM", b"short"), pixels), "taken"
     at = SOUND["avif"].index(b"nclx") + 4
     for name, codes in (("p3", (12, 13)), ("hdr", (9, 16)), ("codes-of-nothing", (65_535, 65_535))):
         yield f"avif-{name}", put(SOUND["avif"], at, struct.pack(">HH", *codes)), "taken"

@@ -167,6 +167,15 @@ def test_chromaticities_that_make_no_sense_are_ignored(payload: bytes) -> None:
     assert centre(opened(brown_png((b"gAMA", gamma(1 / 2.2)), (b"cHRM", payload)))) == BROWN
 
 
+@pytest.mark.parametrize("kind", [b"gAMA", b"cHRM", b"sRGB", b"cICP"])
+@pytest.mark.parametrize("payload", [b"", b"short", bytes(40)])
+def test_a_chunk_of_a_wrong_length_says_nothing(kind: bytes, payload: bytes) -> None:
+    assert centre(opened(brown_png((kind, payload)))) == BROWN
+    stated = (b"cICP", b"\x0c\x0d\0\1")
+    if kind != b"cICP":
+        assert near(centre(opened(brown_png((kind, payload), stated))), in_srgb(BROWN, P3, None), 2)
+
+
 def avif_stating(primaries: int, transfer: int, **options: Any) -> bytes:
     """An AVIF whose colours have these codes."""
     data = file_of(plain("RGB", BROWN), "AVIF", quality=100, **options)

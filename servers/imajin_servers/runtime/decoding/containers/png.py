@@ -26,6 +26,8 @@ NAMES = {
     b"caBX": "c2pa",
 }
 COLOURS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
+LENGTHS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
+"""Bytes of what states colours. A chunk of another length says nothing, and decoders would refuse all of the file for it."""
 CHANNELS = {2: 3, 4: 2, 6: 4}
 """Numbers a pixel, by the header's kind of colour; 1 for the others."""
 DENSEST = 1032
@@ -71,7 +73,7 @@ def inspect(data: bytes) -> Header:
             turned = orientation.read(data[start:end])
         elif kind == b"iCCP":
             icc = True
-        if kind in COLOURS:
+        if kind in COLOURS and sound(kind, end - start):
             colours.setdefault(kind, data[start : min(end, start + 32)])
     if not seen:
         raise ImageInvalid("the PNG has no pixels")
@@ -83,15 +85,18 @@ def stated(colours: Mapping[bytes, bytes]) -> Colours | None:
     """What the chunks of COLOURS say: the first that says anything counts. https://www.w3.org/TR/png-3/#4Concepts.ColourSpaces"""
     codes = colours.get(b"cICP", b"")
     # Samples are RGB of the full range; anything else is for video.
-    if len(codes) == 4 and codes[2:] == b"\0\1" and (known := of_codes(codes[0], codes[1])) is not None:
+    if codes[2:] == b"\0\1" and (known := of_codes(codes[0], codes[1])) is not None:
         return known
-    gamma = colours.get(b"gAMA", b"")
-    if b"iCCP" in colours or b"sRGB" in colours or len(gamma) != 4:
+    if b"iCCP" in colours or b"sRGB" in colours or b"gAMA" not in colours:
         return None
-    corners = colours.get(b"cHRM", b"")
-    points = struct.unpack(">8I", corners) if len(corners) == 32 else None
-    found = of_gamma(int.from_bytes(gamma, "big"), points)
+    points = struct.unpack(">8I", colours[b"cHRM"]) if b"cHRM" in colours else None
+    found = of_gamma(int.from_bytes(colours[b"gAMA"], "big"), points)
     return None if found == SRGB else found
+
+
+def sound(kind: bytes, length: int) -> bool:
+    """Whether a chunk has the length that its kind has, where that is fixed."""
+    return length == LENGTHS.get(kind, length)
 
 
 def dimensions(data: bytes) -> tuple[int, int]:
@@ -114,7 +119,7 @@ def strip(data: bytes) -> Stripped:
     turned = 1
     end = len(SIGNATURE)
     for kind, start, end in chunks(data):
-        if kind in KEPT:
+        if kind in KEPT and sound(kind, end - start):
             if kind == b"IDAT" and turned != 1:
                 pieces.append(chunk(b"eXIf", orientation.write(turned)))
                 turned = 1

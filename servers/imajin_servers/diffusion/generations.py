@@ -88,24 +88,33 @@ class Generations:
         return Made(finished, timings, drawn.steps, self.prompts.level)
 
     async def drawn(self, order: Order, model: Model, feed: Feed, timings: Timings) -> Drawn:
-        """The picture, drawn while the room for it is held. Raises GpuOutOfMemory, from the lease or from the card itself."""
+        """The picture. Raises GpuOutOfMemory, from the lease or from the card itself."""
         async with AsyncExitStack() as held:
-            with timings.of("loading"):
-                loaded = await held.enter_async_context(model.residency.in_use(feed, order.priority))
-            need = await model.need(order, loaded.pipeline)
-
-            with timings.of("waiting_for_vram"):
-                await held.enter_async_context(model.residency.rooms.room(need, order.priority, feed.waiting_for_vram))
-            # It may have been unloaded while this one waited for room.
-            loaded = await model.residency.ready(order.priority)
             try:
-                return await draw(order, model, loaded, feed, timings)
+                return await self.drawn_in_room(order, model, feed, timings, held)
             except BaseException as error:
+                # Here, where no variable is the model: the frames under the error hold it, unloaded or not.
                 emptied(error)
-                if not isinstance(error, torch.OutOfMemoryError):
-                    raise
-                await asyncio.to_thread(swept, model.device)
-                raise GpuOutOfMemory.of(need, free_bytes(model.device) or 0) from error
+                raise
+
+    async def drawn_in_room(
+        self, order: Order, model: Model, feed: Feed, timings: Timings, held: AsyncExitStack
+    ) -> Drawn:
+        """The picture, drawn in the model and the room that `held` lets go of."""
+        with timings.of("loading"):
+            loaded = await held.enter_async_context(model.residency.in_use(feed, order.priority))
+        need = await model.need(order, loaded.pipeline)
+
+        with timings.of("waiting_for_vram"):
+            await held.enter_async_context(model.residency.rooms.room(need, order.priority, feed.waiting_for_vram))
+        # It may have been unloaded while this one waited for room.
+        loaded = await model.residency.ready(order.priority)
+        try:
+            return await draw(order, model, loaded, feed, timings)
+        except torch.OutOfMemoryError as error:
+            emptied(error)
+            await asyncio.to_thread(swept, model.device)
+            raise GpuOutOfMemory.of(need, free_bytes(model.device) or 0) from error
 
     async def finished(self, pixels: Pixels, wish: Finish, feed: Feed) -> Finished:
         """The encoded image."""

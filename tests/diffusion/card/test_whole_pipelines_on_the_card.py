@@ -116,6 +116,7 @@ async def test_asked_back_it_leaves_and_goes_on(memory: Memory, vram: Vram, sett
         await vram.until(lambda leases: len(leases) == 1)
         assert 0 < memory.peak - weights <= work.bytes < 16 * card.MIB
         assert memory.allocated == weights
+    assert memory.reserved == 0
 
 
 async def test_no_memory_in_the_middle_is_an_error_with_figures(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from imajin.vram.v1 import vram_lease_pb2
 from imajin_client import status
 from imajin_client.calls import Wire, cancel
 from imajin_client.errors import ImajinError, LeaseLost, Unavailable
+from imajin_client.expiry import Expiry
 from imajin_client.filled import filled
 from imajin_client.names import word
 
@@ -35,6 +34,9 @@ RELEASE_SECONDS = 5.0
 """How long giving back may take; after that the TTL has to do it."""
 RETRY_SECONDS = 0.2
 """Pause between two attempts to take a lease up again."""
+
+NONE_USED = 1
+"""What stands for no bytes, where 0 says that it isn't known."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,8 @@ class AsyncLease:
         self._struck = False
         self._asked_again = False
         self._releasing = False
-        self._unanswered: deque[float] = deque()
-        self._watchdog: asyncio.Timeout | None = None
-        self._interval = self._ttl = 0.0
-        self._expires = self._revoke_at = float("inf")
+        self._expiry = Expiry()
+        self._interval = 0.0
 
     async def __aenter__(self) -> Self:
         """Waits for the memory. Raises GpuOutOfMemory, QueueFull, NotFound (no such card), Unavailable."""
@@ -148,12 +148,13 @@ class AsyncLease:
             self._resizing = None
 
     def report(self, *, bytes_used: int | None = None, idle: bool | None = None) -> None:
-        """Says how much is in use, and whether nobody needs it at the moment: a preemptible lease that is idle is asked back
-        for whoever does.
+        """Says at once how much is in use (unless anything was said, all of it is taken to be, from the first heartbeat on), and
+        whether nobody needs it at the moment: a preemptible lease that is idle is asked back for whoever does.
         """
-        self._used = self._used if bytes_used is None else bytes_used
-        if idle is not None and idle != self._idle:
-            self._idle = idle
+        told = self._used, self._idle
+        self._used = self._used if bytes_used is None else max(bytes_used, NONE_USED)
+        self._idle = self._idle if idle is None else idle
+        if (self._used, self._idle) != told:
             self._changed.set()
 
     def check(self) -> None:
@@ -166,11 +167,11 @@ class AsyncLease:
     async def _keep(self) -> None:
         """Talks to the server until the lease has ended, over as many streams as it takes."""
         try:
-            async with asyncio.timeout(None) as self._watchdog:
+            async with self._expiry.watchdog():
                 while not await self._converse():  # noqa: ASYNC110 - the sleep is a pause between attempts, not a poll
                     await asyncio.sleep(RETRY_SECONDS)
         except TimeoutError:
-            self._lose("revoked" if self._revoke_at <= time.monotonic() else "no heartbeat was answered in time")
+            self._lose(self._expiry.why())
         except ImajinError as error:
             self._fail(error)
 
@@ -178,10 +179,10 @@ class AsyncLease:
         """One stream; whether the lease has ended with it."""
         call = self._wire.vram.HoldLease()
         self._call = call
-        self._unanswered.clear()
+        self._expiry.begin()
         beating: asyncio.Task[None] | None = None
         try:
-            self._unanswered.append(time.monotonic())
+            self._expiry.sent()
             await self._write(self._opening)
             while isinstance(answer := await call.read(), vram_lease_pb2.HoldLeaseResponse):
                 if self._hear(answer):
@@ -217,7 +218,7 @@ class AsyncLease:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._interval)
             self._changed.clear()
-            self._unanswered.append(time.monotonic())
+            self._expiry.sent()
             heartbeat = vram_lease_pb2.Heartbeat(bytes_used=self._used, idle=self._idle)
             await self._write(vram_lease_pb2.HoldLeaseRequest(heartbeat=heartbeat))
 
@@ -238,7 +239,7 @@ class AsyncLease:
             case "granted":
                 self._grant(answer.granted)
             case "heartbeat_ack":
-                self._extend()
+                self._expiry.answered()
             case "resized":
                 self.bytes = answer.resized.bytes
                 if self._resizing is not None and not self._resizing.done():
@@ -246,8 +247,7 @@ class AsyncLease:
             case "revoke":
                 left = answer.revoke.grace.ToTimedelta().total_seconds()
                 self.revoke = Revoke(word(vram_lease_pb2.RevokeReason, answer.revoke.reason), left)
-                self._revoke_at = time.monotonic() + left
-                self._wind()
+                self._expiry.asked_back(left)
                 self.revoked.set()
             case "released":
                 if answer.released.reason != vram_lease_pb2.RELEASE_REASON_CLIENT:
@@ -260,26 +260,15 @@ class AsyncLease:
         self.lease_id, self.fencing_token = granted.lease_id, granted.fencing_token
         self.device_id, self.bytes, self.position = granted.device_id, granted.bytes, 0
         self._interval = granted.heartbeat_interval.ToTimedelta() / timedelta(seconds=1)
-        self._ttl = granted.ttl.ToTimedelta() / timedelta(seconds=1)
+        self._expiry.ttl = granted.ttl.ToTimedelta() / timedelta(seconds=1)
         resume = vram_lease_pb2.Resume(lease_id=self.lease_id, fencing_token=self.fencing_token)
         self._opening = vram_lease_pb2.HoldLeaseRequest(resume=resume)
         if self._granted is not None and not self._granted.done():
-            self._unanswered.clear()
-            self._unanswered.append(time.monotonic())
+            # It may have waited in the line since it was asked for.
+            self._expiry.begin()
+            self._expiry.sent()
             self._granted.set_result(None)
-        self._extend()
-
-    def _extend(self) -> None:
-        """The server answered the oldest sign of life: the TTL counts from when that was sent."""
-        if self._unanswered:
-            self._expires = self._unanswered.popleft() + self._ttl
-            self._wind()
-
-    def _wind(self) -> None:
-        """Sets when this side gives the lease up by itself."""
-        if self._watchdog is not None:
-            left = min(self._expires, self._revoke_at) - time.monotonic()
-            self._watchdog.reschedule(asyncio.get_running_loop().time() + left)
+        self._expiry.answered()
 
     def _lose(self, why: str) -> None:
         """The memory may not be used any more: whoever uses it is stopped."""

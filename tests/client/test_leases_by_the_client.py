@@ -26,7 +26,7 @@ class Told:
         self.streams: list[list[str]] = []
         self.messages: list[Any] = []
         doubles.answers["HoldLease"] = self.hold
-        self.ttl = 30.0
+        self.interval, self.ttl = 0.02, 30.0
         self.after_grant: list[Any] = []
         self.break_after = 0
         """Messages of the first stream after which it breaks; 0 for never."""
@@ -42,10 +42,10 @@ class Told:
             match kind:
                 case "acquire":
                     yield pb.HoldLeaseResponse(waiting=pb.WaitingInQueue(position=2))
-                    yield granted(request.acquire.bytes, interval=0.02, ttl=self.ttl)
+                    yield granted(request.acquire.bytes, interval=self.interval, ttl=self.ttl)
                     yield from self.after_grant
                 case "resume":
-                    yield granted(GIB, interval=0.02, ttl=self.ttl)
+                    yield granted(GIB, interval=self.interval, ttl=self.ttl)
                 case "heartbeat":
                     yield pb.HoldLeaseResponse(heartbeat_ack=pb.HeartbeatAck())
                 case "resize":
@@ -88,6 +88,24 @@ async def test_a_lease_is_asked_for_kept_and_given_back(told: Told, client: Asyn
     assert told.streams[0][-1] == "release"
     with pytest.raises(errors.LeaseLost):
         lease.check()
+
+
+async def test_what_a_holder_uses_is_told_at_once_and_unknown_until_then(told: Told, client: AsyncClient) -> None:
+    async with client.vram.lease(gib=2):
+        await until(lambda: told.heard("heartbeat"))
+    [*_, first] = [item.heartbeat for item in told.messages if item.HasField("heartbeat")]
+    assert first.bytes_used == 0
+
+    told.interval = 1000.0
+    async with client.vram.lease(gib=2) as lease:
+        for used in (GIB, 0):
+            lease.report(bytes_used=used)
+            await until(lambda used=used: told.messages[-1].heartbeat.bytes_used == max(used, 1))
+        beats = len(told.messages)
+        lease.report(bytes_used=0)
+        lease.report(idle=True)
+        await until(lambda: told.messages[-1].heartbeat.idle)
+        assert len(told.messages) == beats + 1
 
 
 async def test_an_end_that_races_with_the_first_write_is_asked_about_again(

@@ -76,6 +76,8 @@ async def test_an_answer_that_is_being_written_is_finished_before_the_model_leav
         async for event in call:
             if event.WhichOneof("event") == "reasoning_delta":
                 break
+        # By now it is in memory.
+        await leases_once(client.stub, lambda leases: 0 < leases[0].bytes == leases[0].bytes_used)
         acquiring = asyncio.ensure_future(client.acquire(CARD, holder="important", priority=90))
         events = [event async for event in call]
         assert events[-1].HasField("result")

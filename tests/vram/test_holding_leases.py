@@ -155,9 +155,18 @@ async def test_no_server_is_unavailable() -> None:
 async def test_that_memory_is_in_use_is_said_at_once(vram: Any) -> None:
     # A heartbeat is due in twenty minutes: until the first, nothing of a lease counts as what the driver shows already.
     lease = await vram.client.acquire(60 * MIB, holder="model", ttl=3600)
-    lease.report_used(50 * MIB)
-    [told] = await vram.until(lambda leases: leases[0].bytes_used > 0)
-    assert told.bytes_used == 50 * MIB
+    for used in (50 * MIB, 0):
+        lease.report_used(used)
+        await vram.until(lambda leases, used=used: leases[0].bytes_used == used)
+    await lease.release()
+
+
+async def test_progress_is_said_by_the_next_heartbeat_and_its_end_at_once(vram: Any) -> None:
+    lease = await vram.client.acquire(60 * MIB, holder="model", ttl=3600)
+    lease.report_used(50 * MIB, at_once=False)
+    lease.report_used(60 * MIB, at_once=False)
+    lease.report_used(60 * MIB)
+    await vram.until(lambda leases: leases[0].bytes_used == 60 * MIB)
     await lease.release()
 
 

@@ -87,8 +87,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """Held leases of a group."""
         return [claim for claim in self.ledger.book.holders() if group and claim.ask.group == group]
 
-    @rule(claim=claims, used=st.integers(0, 12), idle=st.booleans())
-    def heartbeat(self, claim: Claim | None, used: int, idle: bool) -> None:
+    @rule(claim=claims, used=st.none() | st.integers(0, 12), idle=st.booleans())
+    def heartbeat(self, claim: Claim | None, used: int | None, idle: bool) -> None:
         if claim is None:
             return
         held = claim.held and claim.expires_at > self.now and claim.revoked_at > self.now

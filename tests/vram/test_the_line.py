@@ -378,6 +378,11 @@ def test_other_use_of_a_card_counts() -> None:
     bench.ledger.observe("card-0", 6)
     bench.ledger.heartbeat(lease, 3)
     assert book.room(book.cards["card-0"]) == 3
+    bench.ledger.heartbeat(lease, 0)
+    assert book.room(book.cards["card-0"]) == 0
+    bench.ledger.heartbeat(lease, None)
+    assert book.room(book.cards["card-0"]) == 4
+    bench.ledger.heartbeat(lease, 3)
     assert not bench.ask(4).held
 
 

@@ -15,6 +15,7 @@ from imajin_servers.diffusion.models.card import Card
 from imajin_servers.diffusion.models.device import card_id, free_bytes
 from imajin_servers.diffusion.models.model import Model
 from imajin_servers.diffusion.models.shelf import Shelf
+from imajin_servers.diffusion.models.usage import Usage
 from imajin_servers.diffusion.moderation import Images, Prompts
 from imajin_servers.diffusion.servicer import NAME, DiffusionServicer
 from imajin_servers.diffusion.settings import DiffusionSettings
@@ -34,6 +35,7 @@ async def build(settings: DiffusionSettings, lifetime: Lifetime) -> AsyncIterato
     channel = None if settings.lease == "off" else connect(settings.addresses.vram)
     card = Card(
         LeaseClient(channel, settings.lease_outage_seconds) if channel is not None else None,
+        Usage(device),
         required=settings.lease == "required",
         max_wait=settings.lease_wait_seconds,
         device_id=card_id(device) if channel is not None else "",

@@ -90,6 +90,8 @@ async def draw_stepwise(
         if run.made == told:
             # Some schedulers ask the denoiser twice a step.
             return
+        if not told:
+            loop.call_soon_threadsafe(model.residency.rooms.tell)
         told = run.made
         loop.call_soon_threadsafe(feed.denoising, run.made, run.planned)
         previews.offer(run)
@@ -144,6 +146,8 @@ async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, ti
     stops: list[ImajinError] = []
 
     def on_step(step: int) -> None:
+        if step == 1:
+            loop.call_soon_threadsafe(model.residency.rooms.tell)
         loop.call_soon_threadsafe(feed.denoising, step, order.steps)
 
     def rest() -> None:

@@ -84,8 +84,8 @@ class Claim:
     revoked_at: float = FOREVER
     """When the memory counts as free, whether it was given back or not."""
     revoke_cause: RevokeCause | None = None
-    reported: int | None = None
-    """Bytes in use as the holder last said, 0 where it does not know; None before its first heartbeat."""
+    reported: int | None = 0
+    """Bytes in use as the holder last said, none before its first heartbeat; None where it does not know."""
     idle: bool = False
     """Whether nobody needs the memory at the moment, as the holder last said."""
     since: float = 0.0
@@ -111,9 +111,7 @@ class Claim:
     @property
     def in_use(self) -> int:
         """Bytes that the driver's reading is taken to contain already. A holder that does not know uses all it has."""
-        if self.reported is None:
-            return 0
-        return min(self.reported, self.bytes) or self.bytes
+        return self.bytes if self.reported is None else min(self.reported, self.bytes)
 
     @property
     def need(self) -> int:

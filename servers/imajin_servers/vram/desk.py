@@ -95,7 +95,7 @@ class Desk:
             with self.delivery():
                 self.ledger.leave(claim)
 
-    def heartbeat(self, claim: Claim, used: int, *, idle: bool = False) -> float:
+    def heartbeat(self, claim: Claim, used: int | None, *, idle: bool = False) -> float:
         """Prolongs a lease; when it expires."""
         with self.delivery():
             return self.ledger.heartbeat(claim, used, idle=idle)

@@ -124,8 +124,8 @@ class Ledger:
         claim.expires_at = self.clock() + claim.ttl
         return claim
 
-    def heartbeat(self, claim: Claim, used: int, *, idle: bool = False) -> float:
-        """Prolongs a lease; `used` bytes are in use, 0 where its holder does not know. When it expires. Raises LeaseLost."""
+    def heartbeat(self, claim: Claim, used: int | None, *, idle: bool = False) -> float:
+        """Prolongs a lease; `used` bytes are in use, None where its holder does not know. When it expires. Raises LeaseLost."""
         self.tick()
         if not claim.held:
             raise lost(claim.lease_id)

@@ -27,6 +27,8 @@ from imajin_servers.vram.claims import (
 )
 from imajin_servers.vram.mailbox import Acknowledged, HungUp, Letter
 
+NONE_USED = 1
+"""What a heartbeat says for none, where 0 says that it isn't known."""
 HEARTBEATS_PER_TTL = 3
 STATES = {
     ClaimState.WAITING: pb.LEASE_STATE_WAITING,
@@ -56,6 +58,11 @@ def ask(message: pb.Acquire) -> Ask:
         ttl=message.ttl.ToTimedelta().total_seconds() if message.HasField("ttl") else None,
         group=message.group,
     )
+
+
+def bytes_used(beat: pb.Heartbeat) -> int | None:
+    """Bytes in use, None where the holder does not know."""
+    return {0: None, NONE_USED: 0}.get(beat.bytes_used, beat.bytes_used)
 
 
 class Messages:

@@ -15,7 +15,7 @@ from imajin_servers.runtime.errors import InvalidArgument
 from imajin_servers.vram.claims import Claim, ClaimState, Ended
 from imajin_servers.vram.desk import Desk
 from imajin_servers.vram.mailbox import Acknowledged, HungUp, Mailbox
-from imajin_servers.vram.messages import Messages, ask
+from imajin_servers.vram.messages import Messages, ask, bytes_used
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -65,7 +65,7 @@ class VramLeaseServicer(vram_lease_pb2_grpc.VramLeaseServiceServicer):
                 match request.WhichOneof("message"):
                     case "heartbeat":
                         beat = request.heartbeat
-                        mailbox.post(Acknowledged(self.desk.heartbeat(claim, beat.bytes_used, idle=beat.idle)))
+                        mailbox.post(Acknowledged(self.desk.heartbeat(claim, bytes_used(beat), idle=beat.idle)))
                     case "resize":
                         self.desk.resize(claim, request.resize.bytes)
                     case "release":

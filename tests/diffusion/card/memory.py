@@ -98,6 +98,8 @@ class Memory:
         self.default = self.new_stream()
         self.local = threading.local()
         self.lock = threading.RLock()
+        self.emptied = 0
+        """Times that the reserve went back to the driver."""
         self.refused = 0
         """Allocations that found nothing."""
 
@@ -191,6 +193,7 @@ class Memory:
     def empty(self) -> None:
         """What is in reserve goes back to the driver."""
         with self.lock:
+            self.emptied += 1
             self.kept.clear()
 
     def reset_peak(self) -> None:

@@ -34,8 +34,8 @@ def copies(*names: str) -> dict[str, Any]:
 
 
 def all_but(memory: Memory, work: Any) -> int:
-    """Bytes for which the weights must go, and nothing else. What a drawing takes counts twice, until its holder has said that it uses it."""
-    return memory.capacity - 2 * int(work.bytes) - MIB
+    """Bytes for which the weights must go, and nothing else."""
+    return memory.capacity - int(work.bytes) - MIB
 
 
 @pytest.fixture
@@ -66,11 +66,42 @@ async def test_asked_back_it_leaves_all_of_the_card_and_goes_on_with_the_same_bi
                 # The driver must show it before it is granted.
                 foreign = await vram.client.acquire(all_but(memory, work), holder="urgent", priority=100, max_wait=60)
                 assert memory.reserved == 0
+                await vram.until(lambda leases: list(map(used, drawn(leases))) == [0])
                 await foreign.release()
             data += event.chunk.data if event.HasField("chunk") else b""
         assert foreign is not None
         assert data == wanted.data
     assert memory.reserved == 0
+
+
+def drawn(leases: list[Any]) -> list[Any]:
+    return [lease for lease in leases if "work" in lease.holder]
+
+
+def used(lease: Any) -> int:
+    return int(lease.bytes_used)
+
+
+async def test_what_drawings_use_is_told_and_kept_for_those_that_go_on(memory: Memory, vram: Vram) -> None:
+    async with running(vram=vram.address, lease="required", **copies("a")) as server:
+        await server.generate(**SMALL)
+        [weights] = await vram.until(lambda leases: [one.bytes_used for one in leases] == [one.bytes for one in leases])
+        emptied = memory.emptied
+
+        first, *rest = [server.stub.Generate(server.request(**{**SMALL, "steps": 20})) for _ in range(4)]
+        leases = drawn(await vram.until(lambda leases: len(drawn(leases)) == 4 and any(map(used, drawn(leases)))))
+        assert 0 < sum(map(used, leases)) <= memory.reserved - weights.bytes
+        assert all(lease.bytes_used < lease.bytes for lease in leases)
+        async for _ in first:
+            pass
+        leases = drawn(await vram.until(lambda leases: len(drawn(leases)) == 3))
+        assert 0 < sum(map(used, leases)) <= memory.reserved - weights.bytes
+        # The others would have to ask the driver for it again at their next step.
+        assert memory.emptied == emptied
+        for call in rest:
+            call.cancel()
+        await vram.until(lambda leases: not drawn(leases))
+        assert memory.emptied > emptied
 
 
 async def test_out_of_memory_in_the_middle_is_an_error_with_figures_and_leaves_nothing(

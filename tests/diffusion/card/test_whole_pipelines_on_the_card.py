@@ -85,8 +85,7 @@ async def everything(memory: Memory, vram: Vram) -> HeldLease:
     """A lease for which the weights must go, once it is known what drawing takes."""
     leases = await vram.until(lambda leases: len(leases) == 2)
     work, weights = (next(one.bytes for one in leases if ("work" in one.holder) is drawn) for drawn in (True, False))
-    # What drawing takes counts twice, until its holder has said that it uses it.
-    bytes = memory.capacity - 2 * work - weights // 8
+    bytes = memory.capacity - work - weights // 8
     return await vram.client.acquire(bytes, holder="urgent", priority=100, max_wait=60)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from imajin_servers.diffusion.models.usage import Usage
 from imajin_servers.runtime.errors import NotFound, ServerUnavailable
 from imajin_servers.runtime.leases import HeldLease, LeaseClient
 
@@ -22,9 +23,16 @@ class Card:
     """
 
     def __init__(
-        self, client: LeaseClient | None, *, required: bool = False, max_wait: float = 600.0, device_id: str = ""
+        self,
+        client: LeaseClient | None,
+        usage: Usage,
+        *,
+        required: bool = False,
+        max_wait: float = 600.0,
+        device_id: str = "",
     ) -> None:
         self.client = client
+        self.usage = usage
         self.device_id = device_id
         self.required = required
         self.max_wait = max_wait
@@ -33,7 +41,7 @@ class Card:
     async def acquire(
         self, bytes: int, holder: str, priority: int, on_waiting: OnWaiting, *, group: str, preemptible: bool = False
     ) -> HeldLease | None:
-        """Waits for `bytes`. None where nothing is leased. Raises GpuOutOfMemory and what else leases raise."""
+        """Waits for `bytes`, of which none are in use yet. None where nothing is leased. Raises GpuOutOfMemory and what else leases raise."""
         if self.client is None or bytes == 0:
             return None
         ask = partial(
@@ -48,13 +56,13 @@ class Card:
         )
         try:
             try:
-                return await ask(device_id=self.device_id)
+                lease = await ask(device_id=self.device_id)
             except NotFound:
                 if not self.device_id:
                     raise
                 log.warning("the vram server doesn't know the card: leasing of any", device=self.device_id)
                 self.device_id = ""
-                return await ask()
+                lease = await ask()
         except ServerUnavailable:
             # Where one was there before, others may hold what it will know again when it comes back.
             if self.required or self.client.heard is not None:
@@ -63,3 +71,5 @@ class Card:
                 log.warning("no vram server answers: working without leases")
                 self.warned = True
             return None
+        lease.report_used(0)
+        return lease

@@ -15,6 +15,11 @@ def free_bytes(device: torch.device) -> int | None:
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
+def reserved_bytes(device: torch.device) -> int | None:
+    """Bytes that PyTorch has of `device`, in use or in reserve; none for a CPU."""
+    return torch.cuda.memory_reserved(device) if device.type == "cuda" else None
+
+
 def swept(device: torch.device) -> None:
     """Frees what nothing refers to any more, for other processes too. Blocking."""
     gc.collect()

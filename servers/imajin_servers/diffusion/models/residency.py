@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 
@@ -90,10 +91,18 @@ class Residency:
         if self.lease is not None:
             self.lease.report_idle(not self.users)
 
+    def tell_loading(self, lease: HeldLease | None, loaded: int, total: int) -> None:
+        """Tells users and the vram server how far loading is, in bytes."""
+        self.users.tell_loading(loaded, total)
+        if lease is not None:
+            lease.report_used(min(loaded, lease.bytes), at_once=False)
+
     def tell_there(self) -> None:
-        """Tells the vram server that the weights are on the card, and whether anybody needs them."""
+        """Tells the vram server that the weights are on the card, with what is drawn, and whether anybody needs them."""
         if self.lease is not None:
+            self.card.usage.weights.add(self.lease)
             self.lease.report_used(self.weight_bytes)
+        self.rooms.tell()
         self.tell_idle()
 
     @property
@@ -146,7 +155,9 @@ class Residency:
                     preemptible=True,
                 )
                 try:
-                    pipeline = await read(self.entry, path, self.threads, self.weight_bytes, self.users.tell_loading)
+                    pipeline = await read(
+                        self.entry, path, self.threads, self.weight_bytes, partial(self.tell_loading, lease)
+                    )
                 except BaseException:
                     if lease is not None:
                         await lease.release()
@@ -193,6 +204,7 @@ class Residency:
             # What is left of the old group at the vram server must not stand in the way of the new one.
             self.group = secrets.token_hex(8)
             await self.rooms.surrender(self.group)
+        self.rooms.tell()
         metrics.PAUSES.labels(self.entry.name).inc()
         log.info("model paused", model=self.entry.name, generations=len(self.users))
         try:

@@ -42,8 +42,21 @@ class Rooms:
             self.taken.discard(room)
             await room.asked()
             if room.lease is not None:
-                await asyncio.to_thread(unreserved, self.device)
+                await self.left(room.lease)
             await room.release()
+            self.tell()
+
+    def tell(self) -> None:
+        """Tells the vram server what the drawings use by now."""
+        self.card.usage.tell()
+
+    async def left(self, lease: HeldLease) -> None:
+        """Gives the driver what PyTorch keeps of the room of `lease`, unless other drawings have a right to as much: they would have to
+        ask for it again at their next step.
+        """
+        self.card.usage.drawings.discard(lease)
+        if not self.card.usage.covered():
+            await asyncio.to_thread(unreserved, self.device)
 
     async def granted(self, room: Room) -> HeldLease | None:
         """Waits for `room`; asks anew after each `withdraw`."""
@@ -62,7 +75,10 @@ class Rooms:
 
     async def ask(self, room: Room) -> HeldLease | None:
         """A lease for `room`."""
-        return await self.card.acquire(room.bytes, self.holder, room.priority, room.on_waiting, group=self.group)
+        lease = await self.card.acquire(room.bytes, self.holder, room.priority, room.on_waiting, group=self.group)
+        if lease is not None:
+            self.card.usage.drawings.add(lease)
+        return lease
 
     async def withdraw(self) -> None:
         """Returns when nothing waits for room: what was granted while the weights are away could take the room that they come back to."""

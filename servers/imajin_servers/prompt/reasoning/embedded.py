@@ -174,6 +174,7 @@ class EmbeddedEngine:
             if order.stop.is_set():
                 return
             self.load()
+            order.loop.call_soon_threadsafe(self.residency.tell_there)
             self.server.handle_chat_completions(request(order.writing), take)
             if not stopped:
                 order.end(Finished(tokens))

@@ -91,10 +91,12 @@ class Residency:
             self.users -= 1
             if not self.users:
                 self.unused.set()
-                for lease in self.leases:
-                    # By now it has been loaded.
-                    lease.report_used(lease.bytes)
                 self.tell_idle()
+
+    def tell_there(self) -> None:
+        """Tells the vram server that the model is in memory."""
+        for lease in self.leases:
+            lease.report_used(lease.bytes)
 
     def tell_idle(self) -> None:
         """Tells the vram server whether anybody needs the model."""

@@ -176,6 +176,7 @@ class VllmEngine:
                 await self.engine.wake_up()
                 self.asleep = False
                 log.info("language model awake", model=self.model)
+            self.residency.tell_there()
 
     def bury(self) -> None:
         """Lets go of an engine that has died, so that the next request starts another."""

@@ -21,6 +21,9 @@ RELEASE_SECONDS = 5.0
 RETRY_SECONDS = 0.2
 """Pause between two attempts to take a lease up again."""
 
+NONE_USED = 1
+"""What stands for none, where 0 says that it isn't known."""
+
 OnWaiting = Callable[[int, int, int], None]
 """Called with the place in the line (1 is next), the bytes asked for and the bytes free now."""
 
@@ -60,6 +63,7 @@ class HeldLease:
         self.bytes = granted.bytes
         """Bytes held."""
         self.bytes_used = 0
+        """As it was said last; 0 while it isn't known, and then all of them are taken to be."""
         self.idle = False
         self.revoked = asyncio.Event()
         self.revoke_reason = ""
@@ -98,18 +102,18 @@ class HeldLease:
             raise self.lost_because("it was released" if self.released else self.why_lost)
 
     @property
-    def state(self) -> tuple[bool, bool]:
-        """What is told at once when it changes: whether nobody needs the memory, and whether it is known how much is in use."""
-        return self.idle, self.bytes_used > 0
+    def state(self) -> tuple[bool, int]:
+        """What is told at once when it changes: whether nobody needs the memory, and how many bytes are in use where that is known."""
+        return self.idle, self.bytes_used
 
     def seconds_to_revoke(self) -> float:
         """Seconds until the memory counts as free after a Revoke; infinity without one."""
         return max(self.revoke_at - self.loop.time(), 0.0)
 
-    def report_used(self, bytes: int) -> None:
-        """Says how many bytes are in use: at once the first time, for until then none are taken to be; then by the next heartbeat. 0 means unknown."""
-        first, self.bytes_used = not self.bytes_used, bytes
-        if first:
+    def report_used(self, bytes: int, *, at_once: bool = True) -> None:
+        """Says how many bytes are in use, at once or by the next heartbeat."""
+        self.bytes_used = max(bytes, NONE_USED)
+        if at_once:
             self.stirred.set()
 
     def report_idle(self, idle: bool) -> None:
@@ -194,7 +198,7 @@ class HeldLease:
 
     async def speak(self, call: Call, opening: pb.HoldLeaseRequest | None) -> None:
         """Writes what this side wants and has not said on this stream yet, and heartbeats between."""
-        told, said = self.bytes, (False, False)
+        told, said = self.bytes, (False, 0)
         # The reader hears of a break with its cause, so this side only stops.
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             if opening is not None:

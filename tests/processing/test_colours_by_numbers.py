@@ -16,10 +16,8 @@ from .conftest import file_of
 from .pixels import centre, near, opened, plain, swapped_profile
 
 
-def png_stating(value: int, *more: tuple[bytes, bytes], colour: int = 2) -> bytes:
-    """A PNG of samples of 128 and 255 that states a gamma of `value` hundred-thousandths."""
-    pixel = bytes([128, 255, 0]) if colour == 2 else bytes([128, 255, 0, 128])
-    stated = [(b"gAMA", struct.pack(">I", value)), *more]
+def png(pixel: bytes, stated: Sequence[tuple[bytes, bytes]], colour: int) -> bytes:
+    """A PNG of one colour, of the type `colour`, with these chunks."""
     return (
         SIGNATURE
         + chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, colour, 0, 0, 0))
@@ -27,6 +25,12 @@ def png_stating(value: int, *more: tuple[bytes, bytes], colour: int = 2) -> byte
         + chunk(b"IDAT", zlib.compress((b"\0" + pixel * 40) * 30))
         + chunk(b"IEND", b"")
     )
+
+
+def png_stating(value: int, *more: tuple[bytes, bytes], colour: int = 2) -> bytes:
+    """A PNG of samples of 128 and 255 that states a gamma of `value` hundred-thousandths."""
+    pixel = bytes([128, 255, 0]) if colour == 2 else bytes([128, 255, 0, 128])
+    return png(pixel, [(b"gAMA", struct.pack(">I", value)), *more], colour)
 
 
 @pytest.mark.parametrize(
@@ -84,14 +88,7 @@ def in_srgb(colour: Sequence[int], points: Sequence[float], gamma: float | None)
 
 def brown_png(*stated: tuple[bytes, bytes], colour: int = 2) -> bytes:
     """A brown PNG with these chunks."""
-    pixel = bytes([*BROWN, 77][: 3 if colour == 2 else 4])
-    return (
-        SIGNATURE
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, colour, 0, 0, 0))
-        + b"".join(chunk(kind, payload) for kind, payload in stated)
-        + chunk(b"IDAT", zlib.compress((b"\0" + pixel * 40) * 30))
-        + chunk(b"IEND", b"")
-    )
+    return png(bytes([*BROWN, 77][: 3 if colour == 2 else 4]), stated, colour)
 
 
 def chromaticities(points: Sequence[float]) -> bytes:

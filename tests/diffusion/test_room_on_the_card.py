@@ -183,7 +183,7 @@ async def test_the_weights_are_gone_before_their_room_is_given_back(
 
 async def test_a_card_that_the_vram_server_does_not_know_is_any_of_its_cards(card: Any) -> None:
     async with card(64 * MIB) as vram:
-        own = Card(vram.client, Usage(torch.device("cpu")), required=True, device_id="GPU-of-another-host")
+        own = Card(vram.client, Usage(), required=True, device_id="GPU-of-another-host")
         lease = await own.acquire(MIB, "tests", 50, lambda *_: None, group="")
         assert lease is not None
         assert lease.device_id == "simulated-0"

@@ -35,7 +35,7 @@ async def build(settings: DiffusionSettings, lifetime: Lifetime) -> AsyncIterato
     channel = None if settings.lease == "off" else connect(settings.addresses.vram)
     card = Card(
         LeaseClient(channel, settings.lease_outage_seconds) if channel is not None else None,
-        Usage(device),
+        Usage(),
         required=settings.lease == "required",
         max_wait=settings.lease_wait_seconds,
         device_id=card_id(device) if channel is not None else "",

@@ -13,6 +13,7 @@ import torch
 
 from imajin_servers.diffusion import metrics
 from imajin_servers.diffusion.feed import Feed
+from imajin_servers.diffusion.models.device import reserved_bytes
 from imajin_servers.diffusion.models.loaded import Loaded
 from imajin_servers.diffusion.models.model import Model
 from imajin_servers.diffusion.orders import Order
@@ -91,7 +92,7 @@ async def draw_stepwise(
             # Some schedulers ask the denoiser twice a step.
             return
         if not told:
-            loop.call_soon_threadsafe(model.residency.rooms.tell)
+            tell_used(model, loop)
         told = run.made
         loop.call_soon_threadsafe(feed.denoising, run.made, run.planned)
         previews.offer(run)
@@ -113,6 +114,11 @@ async def draw_stepwise(
         pixels = await model.threads.work(model.threads.decoder, decode)
     await previews.at_least_one()
     return Drawn(pixels, run.planned)
+
+
+def tell_used(model: Model, loop: asyncio.AbstractEventLoop) -> None:
+    """Tells the vram server what is in use by now. In a thread that draws."""
+    loop.call_soon_threadsafe(model.residency.card.usage.tell, reserved_bytes(model.device))
 
 
 def recognised(pipeline: Stepwise, order: Order, source: Source) -> Known:
@@ -147,7 +153,7 @@ async def draw_whole(order: Order, model: Model, pipeline: Whole, feed: Feed, ti
 
     def on_step(step: int) -> None:
         if step == 1:
-            loop.call_soon_threadsafe(model.residency.rooms.tell)
+            tell_used(model, loop)
         loop.call_soon_threadsafe(feed.denoising, step, order.steps)
 
     def rest() -> None:

@@ -15,9 +15,9 @@ def free_bytes(device: torch.device) -> int | None:
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
-def reserved_bytes(device: torch.device) -> int | None:
-    """Bytes that PyTorch has of `device`, in use or in reserve; none for a CPU."""
-    return torch.cuda.memory_reserved(device) if device.type == "cuda" else None
+def reserved_bytes(device: torch.device) -> int:
+    """Bytes that PyTorch has of `device`, in use or in reserve; 0 for a CPU. Waits for the allocator, as long as others allocate."""
+    return torch.cuda.memory_reserved(device) if device.type == "cuda" else 0
 
 
 def swept(device: torch.device) -> None:

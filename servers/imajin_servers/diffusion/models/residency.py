@@ -97,13 +97,13 @@ class Residency:
         if lease is not None:
             lease.report_used(min(loaded, lease.bytes), at_once=False)
 
-    def tell_there(self) -> None:
+    async def tell_there(self) -> None:
         """Tells the vram server that the weights are on the card, with what is drawn, and whether anybody needs them."""
         if self.lease is not None:
             self.card.usage.weights.add(self.lease)
             self.lease.report_used(self.weight_bytes)
-        self.rooms.tell()
         self.tell_idle()
+        await self.rooms.tell()
 
     @property
     def idle(self) -> bool:
@@ -169,7 +169,7 @@ class Residency:
         self.last_used = time.monotonic()
         metrics.LOADED.labels(self.entry.name).set(self.weight_bytes)
         log.info("model loaded", model=self.entry.name, bytes=self.weight_bytes, device=str(self.device))
-        self.tell_there()
+        await self.tell_there()
         self.keeper = asyncio.create_task(self.keep())
         self.keeper.add_done_callback(self.keeper_ended)
         return self.loaded
@@ -204,7 +204,7 @@ class Residency:
             # What is left of the old group at the vram server must not stand in the way of the new one.
             self.group = secrets.token_hex(8)
             await self.rooms.surrender(self.group)
-        self.rooms.tell()
+        await self.rooms.tell()
         metrics.PAUSES.labels(self.entry.name).inc()
         log.info("model paused", model=self.entry.name, generations=len(self.users))
         try:
@@ -216,7 +216,7 @@ class Residency:
             await self.unload()
             self.threads.open.set()
             return False
-        self.tell_there()
+        await self.tell_there()
         loaded.resume()
         self.threads.open.set()
         return True

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import torch
 
 from imajin_servers.diffusion.models.card import Card
-from imajin_servers.diffusion.models.device import unreserved
+from imajin_servers.diffusion.models.device import reserved_bytes, unreserved
 from imajin_servers.diffusion.models.room import Room
 from imajin_servers.runtime.errors import ImajinError
 from imajin_servers.runtime.leases import HeldLease, OnWaiting
@@ -44,18 +44,18 @@ class Rooms:
             if room.lease is not None:
                 await self.left(room.lease)
             await room.release()
-            self.tell()
+            await self.tell()
 
-    def tell(self) -> None:
+    async def tell(self) -> None:
         """Tells the vram server what the drawings use by now."""
-        self.card.usage.tell()
+        self.card.usage.tell(await asyncio.to_thread(reserved_bytes, self.device))
 
     async def left(self, lease: HeldLease) -> None:
         """Gives the driver what PyTorch keeps of the room of `lease`, unless other drawings have a right to as much: they would have to
         ask for it again at their next step.
         """
         self.card.usage.drawings.discard(lease)
-        if not self.card.usage.covered():
+        if not self.card.usage.covers(await asyncio.to_thread(reserved_bytes, self.device)):
             await asyncio.to_thread(unreserved, self.device)
 
     async def granted(self, room: Room) -> HeldLease | None:

@@ -38,6 +38,9 @@ class Bench:
         self.now += seconds
         self.ledger.tick()
 
+    def observe(self, used: int) -> None:
+        self.ledger.observe("card-0", used, self.now)
+
     def revoked(self) -> list[Claim]:
         return [event.claim for event in self.ledger.take_events() if isinstance(event, Revoked)]
 
@@ -289,8 +292,94 @@ def test_the_cheapest_set_is_revoked(
 ) -> None:
     bench = Bench(100)
     leases = [bench.ask(bytes, priority=priority, preemptible=True) for bytes, priority in held]
-    chosen = victims((lease for lease in leases if lease.ask.priority < 90), need)
+    chosen = victims((lease for lease in leases if lease.ask.priority < 90), need, bench.ledger.book.worth)
     assert (None if chosen is None else sorted((claim.bytes, claim.ask.priority) for claim in chosen)) == expected
+
+
+def test_a_model_on_the_card_comes_to_its_end_before_who_waits_for_that() -> None:
+    bench = Bench(10)
+    weights = bench.ask(4, preemptible=True, group="model")
+    large = bench.ask(7, priority=20)
+    bench.pass_time(100)
+    drawing = bench.ask(2, group="model")
+    assert (large.held, drawing.held) == (False, True)
+    later = bench.ask(5, group="model")
+    assert not later.held  # there is no room for it yet
+    bench.ledger.release(drawing)
+    assert later.held
+    bench.rest(weights)
+    bench.ledger.release(later)
+    assert bench.revoked() == [weights]
+    bench.ledger.release(weights)
+    assert large.held
+
+
+def test_who_finds_room_beside_the_model_goes_before_what_is_to_be_drawn() -> None:
+    bench = Bench(10)
+    bench.ask(4, preemptible=True, group="model")
+    first = bench.ask(3, group="model")
+    large = bench.ask(6)
+    second = bench.ask(2, group="model")
+    assert not second.held
+    bench.ledger.release(first)
+    assert large.held
+
+
+def test_what_is_to_be_drawn_lets_those_pass_that_have_the_model_asked_back() -> None:
+    bench = Bench(10, turn=60.0)
+    weights = bench.ask(4, preemptible=True, group="model")
+    drawing = bench.ask(2, group="model")
+    equal = bench.ask(8)
+    second = bench.ask(1, group="model")
+    assert second.held
+    bench.pass_time(60)
+    # Its turn is over: what is still being drawn ends, and nothing more begins.
+    third = bench.ask(1, group="model")
+    assert not third.held
+    bench.ledger.release(drawing)
+    assert bench.revoked() == [weights]
+    for claim in (second, third, weights):
+        bench.ledger.release(claim)
+    assert equal.held
+
+
+def test_a_paused_model_comes_back_before_who_waits_for_what_is_drawn_with_it() -> None:
+    bench = Bench(10)
+    drawing = bench.ask(2, group="model")
+    other = bench.ask(6)
+    large = bench.ask(9)
+    weights = bench.ask(5, preemptible=True, group="model")
+    bench.ledger.release(other)
+    assert (large.held, weights.held) == (False, True)
+    bench.ledger.release(drawing)
+    bench.rest(weights)
+    bench.ledger.release(weights)
+    assert large.held
+
+
+def test_models_that_wait_for_each_other_do_not_stand_still() -> None:
+    bench = Bench(10)
+    first, second = (bench.ask(4, priority=50, preemptible=True, group=group) for group in ("first", "second"))
+    drawing = bench.ask(5, priority=10, group="first")
+    assert bench.revoked() == []
+    other = bench.ask(5, priority=10, group="second")
+    # What weighs is what is to be drawn, not what the models were loaded for; and neither of them is at work.
+    [victim] = bench.revoked()
+    assert victim in (first, second)
+    for claim in (victim, other if victim is second else drawing):
+        bench.ledger.release(claim)
+    assert (drawing if victim is second else other).held
+
+
+def test_a_model_weighs_what_is_drawn_with_it() -> None:
+    bench = Bench(10)
+    weights = bench.ask(4, priority=10, preemptible=True, group="model")
+    urgent = bench.ask(2, priority=80, group="model")
+    middle = bench.ask(7)
+    low = bench.ask(2, priority=20, group="model")
+    assert (bench.revoked(), middle.held, low.held) == ([], False, True)
+    bench.ledger.release(urgent)
+    assert bench.revoked() == [weights]
 
 
 def test_leases_that_grow_do_not_wait_for_each_other() -> None:
@@ -361,11 +450,11 @@ def test_a_grant_waits_until_the_driver_shows_the_bytes() -> None:
     bench = Bench(10, used=0)
     first = bench.ask(8)
     bench.ledger.heartbeat(first, 8)
-    bench.ledger.observe("card-0", 8)
+    bench.observe(8)
     second = bench.ask(8)
     bench.ledger.release(first)
     assert not second.held
-    bench.ledger.observe("card-0", 0)
+    bench.observe(0)
     assert second.held
 
 
@@ -375,15 +464,63 @@ def test_other_use_of_a_card_counts() -> None:
     assert book.room(book.cards["card-0"]) == 7
     lease = bench.ask(4)
     assert book.room(book.cards["card-0"]) == 3
-    bench.ledger.observe("card-0", 6)
-    bench.ledger.heartbeat(lease, 3)
-    assert book.room(book.cards["card-0"]) == 3
-    bench.ledger.heartbeat(lease, 0)
+    bench.observe(6)
     assert book.room(book.cards["card-0"]) == 0
-    bench.ledger.heartbeat(lease, None)
-    assert book.room(book.cards["card-0"]) == 4
-    bench.ledger.heartbeat(lease, 3)
+    for said, room in ((3, 3), (0, 0), (None, 4), (3, 3)):
+        bench.ledger.heartbeat(lease, said)
+        bench.observe(6)
+        assert book.room(book.cards["card-0"]) == room
     assert not bench.ask(4).held
+
+
+def test_what_is_said_to_be_in_use_counts_once_the_driver_was_asked_after_it() -> None:
+    bench = Bench(10, used=3)
+    book = bench.ledger.book
+    lease = bench.ask(4)
+    asked_at = bench.now
+    bench.pass_time(1)
+    bench.ledger.heartbeat(lease, 4)
+    # The driver's reading is of before it: with it, the card would look emptier than it is.
+    assert book.room(book.cards["card-0"]) == 3
+    bench.ledger.observe("card-0", 3, asked_at)
+    assert book.room(book.cards["card-0"]) == 3
+    bench.observe(7)
+    assert book.room(book.cards["card-0"]) == 3
+
+
+@pytest.mark.parametrize("freed_first", [True, False])
+def test_what_the_driver_has_shown_as_free_is_not_waited_for(freed_first: bool) -> None:
+    bench = Bench(20, used=10)  # ten are others' own
+    busy, low = bench.ask(3), bench.ask(4, priority=10, preemptible=True)
+    for lease in (busy, low):
+        bench.ledger.heartbeat(lease, lease.bytes)
+    bench.observe(17)
+    high = bench.ask(8, priority=90)
+    if freed_first:
+        bench.observe(14)
+        bench.ledger.release(busy)
+    else:
+        bench.ledger.release(busy)
+        bench.observe(14)
+    assert bench.revoked() == [low]
+    bench.ledger.release(low)
+    bench.observe(10)
+    assert high.held
+
+
+def test_what_another_takes_over_of_it_is_not_waited_for() -> None:
+    bench = Bench(20, used=10)
+    first, second, low = bench.ask(3), bench.ask(3), bench.ask(2, priority=10, preemptible=True)
+    for lease, used in ((first, 2), (second, 2), (low, 2)):
+        bench.ledger.heartbeat(lease, used)
+    bench.observe(16)
+    bench.ask(5, priority=90)
+    # Its process keeps in reserve what the second one may use.
+    bench.ledger.release(first)
+    bench.ledger.heartbeat(second, 3)
+    bench.observe(16)
+    book = bench.ledger.book
+    assert book.coming(book.cards["card-0"]) <= 1 + sum(lease.bytes for lease in bench.revoked())
 
 
 def test_memory_that_is_being_freed_saves_another_lease_from_revocation() -> None:
@@ -391,7 +528,7 @@ def test_memory_that_is_being_freed_saves_another_lease_from_revocation() -> Non
     leases = [bench.ask(5, priority=10, preemptible=True) for _ in range(2)]
     for lease in leases:
         bench.ledger.heartbeat(lease, lease.bytes)
-    bench.ledger.observe("card-0", 10)
+    bench.observe(10)
     bench.ask(5, priority=90)
     [first] = bench.revoked()
     bench.ledger.release(first)
@@ -418,7 +555,7 @@ SHAPES = st.lists(st.tuples(st.integers(1, 10), st.integers(0, 3)), max_size=7)
 def test_the_cheapest_set_is_that_of_an_exhaustive_search(shapes: list[tuple[int, int]], need: int) -> None:
     bench = Bench(1000)
     held = [bench.ask(size, priority=priority, preemptible=True) for size, priority in shapes]
-    chosen = victims(held, need)
+    chosen = victims(held, need, bench.ledger.book.worth)
     if sum(size for size, _ in shapes) < need:
         assert chosen is None
         return
@@ -443,7 +580,7 @@ def test_idle_ones_go_by_how_long_they_are_idle_and_none_needlessly(sizes: list[
     for claim in idle:
         bench.pass_time(1)
         bench.rest(claim)
-    chosen = victims(idle, need)
+    chosen = victims(idle, need, bench.ledger.book.worth)
     if sum(sizes) < need:
         assert chosen is None
         return

@@ -39,6 +39,34 @@ class Book:
             if ask.group and claim.ask.group == ask.group and claim.ask.preemptible
         )
 
+    def beside(self, lease: Claim) -> Iterator[Claim]:
+        """Claims, held or waiting, of what is done beside a preemptible `lease` of their group."""
+        return (claim for claim in self.claims.values() if claim.kin(lease) and not claim.ask.preemptible)
+
+    def worth(self, lease: Claim) -> int:
+        """What weighs against asking it back: nothing while it is idle, else the highest priority of what is done beside it, its own where nothing is."""
+        if lease.idle:
+            return -1
+        return max((claim.ask.priority for claim in self.beside(lease)), default=lease.ask.priority)
+
+    def stalled(self, lease: Claim) -> bool:
+        """Whether all that is to be done beside `lease` waits for more than its card has."""
+        if lease.card is None:
+            return False
+        room, beside = self.room(lease.card), list(self.beside(lease))
+        return bool(beside) and all(not claim.held and claim.need > room for claim in beside)
+
+    def completes(self, claim: Claim, card: Card) -> bool:
+        """Whether a group that holds memory of `card` can't go on without `claim`: weights without what is done beside them, or the reverse."""
+        return any(
+            other.kin(claim) and other.state is ClaimState.HELD and other.ask.preemptible != claim.ask.preemptible
+            for other in self.on(card)
+        )
+
+    def passing(self, card: Card) -> int:
+        """Bytes of `card` that are given back soon: of what is done beside weights that are there."""
+        return sum(claim.bytes for claim in self.on(card) if not claim.ask.preemptible and self.completes(claim, card))
+
     def lease(self, lease_id: str, token: int) -> Claim:
         """The lease of that id and token. Raises LeaseLost."""
         claim = self.claims.get(lease_id)

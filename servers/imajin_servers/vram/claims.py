@@ -46,6 +46,10 @@ class Card:
     """Given back, and perhaps not shown as free yet."""
     shown_by: float = FOREVER
     """When the driver must have shown it."""
+    shown: int = 0
+    """Shown as free, and perhaps not given back yet."""
+    given_by: float = 0.0
+    """When it must have been given back."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,10 @@ class Claim:
     revoke_cause: RevokeCause | None = None
     reported: int | None = 0
     """Bytes in use as the holder last said, none before its first heartbeat; None where it does not know."""
+    counted: int = 0
+    """Bytes in use that the driver's last reading is taken to contain."""
+    rising_since: float = FOREVER
+    """When the holder said that more are in use than are counted."""
     idle: bool = False
     """Whether nobody needs the memory at the moment, as the holder last said."""
     since: float = 0.0
@@ -104,14 +112,14 @@ class Claim:
         return self.state in (ClaimState.HELD, ClaimState.REVOKING)
 
     @property
-    def worth(self) -> int:
-        """What weighs against asking it back: its priority, nothing while it is idle."""
-        return -1 if self.idle else self.ask.priority
+    def said(self) -> int:
+        """Bytes in use by its holder's word. One that does not know uses all it has."""
+        return self.bytes if self.reported is None else min(self.reported, self.bytes)
 
     @property
     def in_use(self) -> int:
-        """Bytes that the driver's reading is taken to contain already. A holder that does not know uses all it has."""
-        return self.bytes if self.reported is None else min(self.reported, self.bytes)
+        """Bytes that the driver's reading is taken to contain already."""
+        return min(self.counted, self.bytes)
 
     @property
     def need(self) -> int:

@@ -168,13 +168,14 @@ class Desk:
     async def read_drivers(self) -> None:
         """Tells the ledger what each driver says is in use."""
         for driver in self.drivers:
+            asked_at = self.clock.now()
             try:
                 used = await asyncio.to_thread(driver.used)
             except DriverFailed as error:
                 log.warning("the driver of a card does not answer", device=driver.device_id, error=str(error))
                 continue
             with self.delivery():
-                self.ledger.observe(driver.device_id, used)
+                self.ledger.observe(driver.device_id, used, asked_at)
 
 
 async def first_of(*waits: Coroutine[Any, Any, object]) -> None:

@@ -83,6 +83,38 @@ class Entries:
 
     def given_back(self, card: Card, bytes: int) -> None:
         """Notes memory that the driver of a card will show as free soon, so that nothing else is revoked for it."""
-        if card.used is not None and bytes > 0:
-            card.freed += bytes
-            card.shown_by = self.clock() + self.rules.showing
+        if card.used is None:
+            return
+        now = self.clock()
+        shown = min(card.shown, bytes) if now <= card.given_by else 0
+        card.shown -= shown
+        if bytes > shown:
+            card.freed += bytes - shown
+            card.shown_by = now + self.rules.showing
+
+    def uses(self, claim: Claim) -> None:
+        """Counts what the holder of `claim` says is in use: less at once, more when the driver was asked after that. Its last reading
+        doesn't contain it yet, and would make the card look emptier than it is.
+        """
+        if claim.said <= claim.in_use or claim.card is None or claim.card.used is None:
+            claim.counted, claim.rising_since = claim.said, FOREVER
+        else:
+            claim.rising_since = self.clock()
+
+    def observed(self, card: Card, used: int, asked_at: float) -> bool:
+        """Takes a driver's reading of `card`; whether it says anything new."""
+        before = card.used, card.freed
+        drop = (card.used or 0) - used
+        if drop > 0:
+            waited_for = min(drop, card.freed)
+            card.freed -= waited_for
+            # Whoever frees memory before giving it back is not waited for again.
+            card.shown = drop - waited_for + (card.shown if self.clock() <= card.given_by else 0)
+            card.given_by = self.clock() + self.rules.showing
+        card.used = used
+        risen = [claim for claim in self.book.on(card) if claim.rising_since <= asked_at]
+        for claim in risen:
+            # What others took over of it, such as what a process keeps in reserve, isn't on its way either.
+            card.freed -= min(card.freed, max(claim.said - claim.in_use, 0))
+            claim.counted, claim.rising_since = claim.said, FOREVER
+        return before != (card.used, card.freed) or bool(risen)

@@ -134,8 +134,12 @@ class Ledger:
             if claim.idle != idle:
                 claim.idle, claim.since = idle, self.clock()
             claim.reported = used
+            self.entries.uses(claim)
             self.entries.version += 1
             self.line.settle()
+        elif claim.said != claim.in_use and claim.rising_since == FOREVER:
+            # It has grown since.
+            self.entries.uses(claim)
         return claim.expires_at
 
     def resize(self, claim: Claim, bytes: int) -> None:
@@ -177,11 +181,10 @@ class Ledger:
             else:
                 self.entries.revoke(claim, RevokeCause.DRAINING, grace)
 
-    def observe(self, device_id: str, used: int) -> None:
-        """Takes what the driver of a card says is in use, by whomever."""
+    def observe(self, device_id: str, used: int, asked_at: float) -> None:
+        """Takes what the driver of a card said is in use, by whomever, when it was asked at `asked_at`."""
         card = self.book.cards[device_id]
-        if card.used != used:
-            card.used = used
+        if self.entries.observed(card, used, asked_at):
             self.entries.version += 1
             self.line.settle()
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from imajin_servers.vram.claims import Claim
 
 
-def victims(held: Iterable[Claim], need: int) -> list[Claim] | None:
+def victims(held: Iterable[Claim], need: int, worth: Callable[[Claim], int]) -> list[Claim] | None:
     """The cheapest set of leases out of `held` that frees `need` bytes; None where even all of them free less.
 
     All of `held` may be revoked. Idle leases are the cheapest, the longest idle first. Where they do not suffice, a set is
-    cheaper than another when its highest priority is lower, then when it is smaller, then when its last lease frees less.
+    cheaper than another when its highest `worth` is lower, then when it is smaller, then when its last lease frees less.
     """
     leases = list(held)
     if sum(claim.bytes for claim in leases) < need:
@@ -19,13 +19,13 @@ def victims(held: Iterable[Claim], need: int) -> list[Claim] | None:
     idle = sorted((claim for claim in leases if claim.idle), key=lambda claim: (claim.since, claim.token))
     if sum(claim.bytes for claim in idle) >= need:
         return longest_idle(idle, need)
-    eligible = sorted(leases, key=lambda claim: (claim.worth, -claim.bytes, -claim.token))
+    eligible = sorted(leases, key=lambda claim: (worth(claim), -claim.bytes, -claim.token))
     pool: list[Claim] = []
     while sum(claim.bytes for claim in pool) < need:
         pool.append(eligible[len(pool)])
-    ceiling = pool[-1].worth if pool else 0
-    pool = [claim for claim in eligible if claim.worth <= ceiling]
-    pool.sort(key=lambda claim: (-claim.bytes, claim.worth, -claim.token))
+    ceiling = worth(pool[-1]) if pool else 0
+    pool = [claim for claim in eligible if worth(claim) <= ceiling]
+    pool.sort(key=lambda claim: (-claim.bytes, worth(claim), -claim.token))
     chosen: list[Claim] = []
     missing = need
     while missing > 0:
@@ -53,11 +53,11 @@ def longest_idle(idle: Iterable[Claim], need: int) -> list[Claim]:
     return chosen
 
 
-def cost(chosen: Iterable[Claim]) -> tuple[int, int, int]:
-    """What revoking `chosen` costs, to compare cards: highest worth, number, bytes."""
+def cost(chosen: Iterable[Claim], worth: Callable[[Claim], int]) -> tuple[int, int, int]:
+    """What revoking `chosen` costs, to compare cards: highest `worth`, number, bytes."""
     leases = list(chosen)
     return (
-        max((claim.worth for claim in leases), default=0),
+        max((worth(claim) for claim in leases), default=0),
         len(leases),
         sum(claim.bytes for claim in leases),
     )

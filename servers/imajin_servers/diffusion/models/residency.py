@@ -72,7 +72,7 @@ class Residency:
     async def in_use(self, feed: Feed, priority: int) -> AsyncIterator[Loaded]:
         """The model in memory, for the length of a block. Raises what loading and leasing raise."""
         await self.shelf.pass_by()
-        self.users.enter(feed)
+        self.users.enter(feed, priority)
         self.tell_idle()
         try:
             yield await self.ready(priority)
@@ -199,12 +199,11 @@ class Residency:
             self.threads.open.set()
             return False
         await asyncio.to_thread(moved_away, loaded, self.device)
-        await self.release()
         if self.rooms.lost.is_set() or (lease is not None and (lease.lost.is_set() or lease.revoke_reason == DRAINING)):
             # What is left of the old group at the vram server must not stand in the way of the new one.
             self.group = secrets.token_hex(8)
-            await self.rooms.surrender(self.group)
-        await self.rooms.tell()
+        await self.rooms.surrender(self.group)
+        await self.release()
         metrics.PAUSES.labels(self.entry.name).inc()
         log.info("model paused", model=self.entry.name, generations=len(self.users))
         try:
@@ -225,12 +224,34 @@ class Residency:
         """Returns when the weights, and whatever is drawn with them, have their room again. Raises what leases raise."""
         while True:
             self.lease = await self.card.acquire(
-                self.weight_bytes, self.holder, 50, self.users.tell_waiting, group=self.group, preemptible=True
+                self.weight_bytes,
+                self.holder,
+                self.users.priority,
+                self.users.tell_waiting,
+                group=self.group,
+                preemptible=True,
             )
-            await self.rooms.regain()
-            if self.lease is None or self.lease.held:
+            if await self.rooms_again(self.lease):
                 return
+            await self.rooms.surrender(self.group)
             await self.release()
+
+    async def rooms_again(self, lease: HeldLease | None) -> bool:
+        """Whether what is drawn has its room again before `lease`, that of the weights, is asked back."""
+        if lease is None:
+            await self.rooms.regain()
+            return True
+        regaining = asyncio.create_task(self.rooms.regain())
+        ending = asyncio.create_task(first(lease.revoked, lease.lost))
+        try:
+            await asyncio.wait({regaining, ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (regaining, ending):
+                task.cancel()
+            await asyncio.wait({regaining, ending})
+        if not regaining.cancelled():
+            regaining.result()
+        return not (ending.done() and not ending.cancelled()) and not regaining.cancelled()
 
     async def stop_working(self, loaded: Loaded, lease: HeldLease | None) -> None:
         """Returns when no thread uses the weights. What isn't at a place to stand still when they must be gone is stopped."""

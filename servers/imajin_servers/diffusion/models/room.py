@@ -1,4 +1,4 @@
-"""The room that one drawing has on the card. Its lease may be another one later."""
+"""The room that one drawing has on the card. Its lease may be another one later, and one that it shares."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ class Room:
         self.lease: HeldLease | None = None
         self.leased = True
         """Whether a lease is needed; there is none where no vram server is asked."""
-        self.asking: asyncio.Task[None] | None = None
-        """Takes a new lease, where the old one is gone."""
         self.watching: asyncio.Task[None] | None = None
         self.drawing = asyncio.current_task()
         self.error: ImajinError | None = None
@@ -43,13 +41,12 @@ class Room:
         await lease.lost.wait()
         self.on_lost()
 
-    async def release(self) -> None:
-        """Gives it back."""
+    def let_go(self) -> HeldLease | None:
+        """Is no longer held; what it was held by."""
         if self.watching is not None:
             self.watching.cancel()
         lease, self.lease = self.lease, None
-        if lease is not None:
-            await lease.release()
+        return lease
 
     def give_up(self, error: ImajinError) -> None:
         """Ends what is drawn in it with `error`."""
@@ -70,12 +67,3 @@ class Room:
         finally:
             # What comes after it is no longer to be ended.
             self.drawing = None
-
-    async def asked(self, *, cancel: bool = True) -> None:
-        """Waits until no new lease is being taken, after `cancel`ling that."""
-        asking = self.asking
-        if asking is None:
-            return
-        if cancel:
-            asking.cancel()
-        await asyncio.wait({asking})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import torch
 
@@ -25,7 +25,11 @@ class Rooms:
         self.group = group
         self.open = open
         self.asking: set[asyncio.Task[HeldLease | None]] = set()
+        self.regaining: asyncio.Task[HeldLease | None] | None = None
+        """Asks for all rooms that were given back."""
         self.taken: set[Room] = set()
+        self.fitting = asyncio.Lock()
+        """Held while a lease is made as large as its rooms: several may end at once."""
         self.lost = asyncio.Event()
         """Set when the lease of a room that is in use is lost: what is drawn there has to leave the card."""
 
@@ -40,32 +44,45 @@ class Rooms:
                 yield
         finally:
             self.taken.discard(room)
-            await room.asked()
-            if room.lease is not None:
-                await self.left(room.lease)
-            await room.release()
+            if not self.taken and self.regaining is not None:
+                self.regaining.cancel()
+            lease = room.let_go()
+            if lease is not None:
+                await self.leave(lease, bytes)
+                await self.fit(lease)
             await self.tell()
 
     async def tell(self) -> None:
         """Tells the vram server what the drawings use by now."""
         self.card.usage.tell(await asyncio.to_thread(reserved_bytes, self.device))
 
-    async def left(self, lease: HeldLease) -> None:
-        """Gives the driver what PyTorch keeps of the room of `lease`, unless other drawings have a right to as much: they would have to
+    async def leave(self, lease: HeldLease, bytes: int) -> None:
+        """Gives the driver what PyTorch keeps of `bytes` of `lease`, unless other drawings have a right to as much: they would have to
         ask for it again at their next step.
         """
-        self.card.usage.drawings.discard(lease)
-        if not self.card.usage.covers(await asyncio.to_thread(reserved_bytes, self.device)):
+        reserved = await asyncio.to_thread(reserved_bytes, self.device)
+        if not self.card.usage.covers(reserved + bytes):
             await asyncio.to_thread(unreserved, self.device)
+
+    async def fit(self, lease: HeldLease) -> None:
+        """Gives back what no drawing has of `lease` any more."""
+        async with self.fitting:
+            needed = sum(room.bytes for room in self.taken if room.lease is lease)
+            if needed:
+                # Where it is lost, its drawings hear of that by themselves.
+                with suppress(ImajinError):
+                    await lease.resize(needed)
+            else:
+                await lease.release()
 
     async def granted(self, room: Room) -> HeldLease | None:
         """Waits for `room`; asks anew after each `withdraw`."""
         while True:
             await self.open.wait()
-            asking = asyncio.create_task(self.ask(room))
+            asking = asyncio.create_task(self.ask(room.bytes, room.priority, room.on_waiting))
             self.asking.add(asking)
             try:
-                return await asking
+                return await outcome(asking)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -73,9 +90,9 @@ class Rooms:
             finally:
                 self.asking.discard(asking)
 
-    async def ask(self, room: Room) -> HeldLease | None:
-        """A lease for `room`."""
-        lease = await self.card.acquire(room.bytes, self.holder, room.priority, room.on_waiting, group=self.group)
+    async def ask(self, bytes: int, priority: int, on_waiting: OnWaiting) -> HeldLease | None:
+        """A lease of `bytes`."""
+        lease = await self.card.acquire(bytes, self.holder, priority, on_waiting, group=self.group)
         if lease is not None:
             self.card.usage.drawings.add(lease)
         return lease
@@ -90,19 +107,51 @@ class Rooms:
     async def surrender(self, group: str) -> None:
         """Gives every room back. They are asked for again, as part of `group`, by `regain`."""
         self.group = group
-        await asyncio.gather(*(room.release() for room in self.taken))
+        leases = {room.let_go() for room in self.taken}
+        await asyncio.gather(*(lease.release() for lease in leases if lease is not None))
 
     async def regain(self) -> None:
-        """Asks for the rooms that are no longer held. A drawing whose room can't be had again ends with the reason."""
+        """Asks for the rooms that are no longer held, for all at once: models that have got a part would wait for each other.
+
+        Where they can't be had, what is drawn in them ends with the reason.
+        """
         self.lost.clear()
         missing = [room for room in self.taken if not room.held]
-        for room in missing:
-            room.asking = asyncio.create_task(self.held_again(room))
-        await asyncio.gather(*(room.asked(cancel=False) for room in missing))
+        if not missing:
+            return
 
-    async def held_again(self, room: Room) -> None:
-        """Takes a new lease for `room`, or ends what is drawn in it."""
+        def on_waiting(position: int, requested: int, available: int) -> None:
+            for room in missing:
+                room.on_waiting(position, requested, available)
+
+        needed, priority = sum(room.bytes for room in missing), max(room.priority for room in missing)
+        self.regaining = asyncio.create_task(self.ask(needed, priority, on_waiting))
         try:
-            room.hold(await self.ask(room))
+            lease = await outcome(self.regaining)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody is left to draw.
+            return
         except ImajinError as error:
-            room.give_up(error)
+            for room in missing:
+                room.give_up(error)
+            return
+        finally:
+            self.regaining = None
+        for room in missing:
+            if room in self.taken:
+                room.hold(lease)
+        if lease is not None:
+            await self.fit(lease)
+
+
+async def outcome(asking: asyncio.Task[HeldLease | None]) -> HeldLease | None:
+    """What `asking` brings; who is cancelled just then gives it back."""
+    try:
+        return await asking
+    except asyncio.CancelledError:
+        if asking.done() and not asking.cancelled() and asking.exception() is None and (lease := asking.result()):
+            await lease.release()
+        raise

@@ -17,23 +17,30 @@ class Users:
     def __init__(self, model: str) -> None:
         self.model = model
         self.stops: dict[Feed, Stop] = {}
+        self.priorities: dict[Feed, int] = {}
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self.stops)
 
-    def enter(self, feed: Feed) -> None:
+    @property
+    def priority(self) -> int:
+        """That of the most urgent."""
+        return max(self.priorities.values(), default=50)
+
+    def enter(self, feed: Feed, priority: int) -> None:
         """One more needs it; there is nothing to stop yet."""
+        self.priorities[feed] = priority
         self.stops[feed] = lambda error: None
 
     def leave(self, feed: Feed) -> None:
         """One needs it no more."""
-        del self.stops[feed]
+        del self.stops[feed], self.priorities[feed]
 
     def denoised(self, feed: Feed) -> None:
         """There is nothing to stop any more, and nothing that is held for it."""
         if feed in self.stops:
-            self.enter(feed)
+            self.stops[feed] = lambda error: None
 
     def denoises(self, feed: Feed, stop: Stop) -> None:
         """From here on `stop` ends the denoising."""

@@ -19,7 +19,7 @@ from imajin_servers.diffusion.models.card import Card
 from imajin_servers.diffusion.models.loaded import Loaded
 from imajin_servers.diffusion.models.moving import moved_away, moved_back, put_out
 from imajin_servers.diffusion.models.reading import read
-from imajin_servers.diffusion.models.rooms import Rooms
+from imajin_servers.diffusion.models.rooms import Rooms, first
 from imajin_servers.diffusion.models.shelf import Shelf
 from imajin_servers.diffusion.models.threads import Threads
 from imajin_servers.diffusion.models.users import Users
@@ -231,27 +231,10 @@ class Residency:
                 group=self.group,
                 preemptible=True,
             )
-            if await self.rooms_again(self.lease):
+            if await self.rooms.regained(self.lease):
                 return
             await self.rooms.surrender(self.group)
             await self.release()
-
-    async def rooms_again(self, lease: HeldLease | None) -> bool:
-        """Whether what is drawn has its room again before `lease`, that of the weights, is asked back."""
-        if lease is None:
-            await self.rooms.regain()
-            return True
-        regaining = asyncio.create_task(self.rooms.regain())
-        ending = asyncio.create_task(first(lease.revoked, lease.lost))
-        try:
-            await asyncio.wait({regaining, ending}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (regaining, ending):
-                task.cancel()
-            await asyncio.wait({regaining, ending})
-        if not regaining.cancelled():
-            regaining.result()
-        return not (ending.done() and not ending.cancelled()) and not regaining.cancelled()
 
     async def stop_working(self, loaded: Loaded, lease: HeldLease | None) -> None:
         """Returns when no thread uses the weights. What isn't at a place to stand still when they must be gone is stopped."""
@@ -302,13 +285,3 @@ class Residency:
                 await asyncio.wait({task})
         if self.loaded is not None:
             await self.unload()
-
-
-async def first(*events: asyncio.Event) -> None:
-    """Waits until one of `events` is set."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

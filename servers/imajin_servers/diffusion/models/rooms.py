@@ -146,6 +146,20 @@ class Rooms:
         if lease is not None:
             await self.fit(lease)
 
+    async def regained(self, weights: HeldLease | None) -> bool:
+        """Whether all rooms are back before the lease of the weights is asked back; where they are not, none of them waits any more."""
+        events = [asyncio.Event()] if weights is None else [weights.revoked, weights.lost]
+        regaining, ending = asyncio.create_task(self.regain()), asyncio.create_task(first(*events))
+        try:
+            await asyncio.wait({regaining, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return not ending.done()
+        finally:
+            for task in (regaining, ending):
+                task.cancel()
+            await asyncio.wait({regaining, ending})
+            if not regaining.cancelled():
+                regaining.result()
+
 
 async def outcome(asking: asyncio.Task[HeldLease | None]) -> HeldLease | None:
     """What `asking` brings; who is cancelled just then gives it back."""
@@ -155,3 +169,13 @@ async def outcome(asking: asyncio.Task[HeldLease | None]) -> HeldLease | None:
         if asking.done() and not asking.cancelled() and asking.exception() is None and (lease := asking.result()):
             await lease.release()
         raise
+
+
+async def first(*events: asyncio.Event) -> None:
+    """Waits until one of `events` is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
